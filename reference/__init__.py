@@ -1,0 +1,1 @@
+"""Definitions of every quantity, over any number system; one family per file, named like its implementations."""

@@ -1,0 +1,1 @@
+"""Results as text, Markdown and HTML. Reads results only, never the engine."""

@@ -1,0 +1,86 @@
+"""The findings of a target by cause: what is one fault in four dtypes and three gradients is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stabkit.finding import SEVERITIES, Finding, TargetResult
+
+SHORT_DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64"}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Findings of one claim with one cause, nearest onset first.
+
+    Attributes:
+        lead: the finding to show: the gravest, then the one nearest everyday inputs.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def lead(self) -> Finding:
+        return min(self.findings, key=lambda f: (SEVERITIES.index(f.severity), f.extremeness))
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The dtypes it happens in, narrowest first."""
+        return [d for d in SHORT_DTYPES if any(f.dtype == d for f in self.findings)]
+
+    @property
+    def numbers(self) -> list[str]:
+        """What fails: `value`, gradients by name."""
+        return list(dict.fromkeys(f.of.partition("[")[0] for f in self.findings))
+
+
+def causes_of(target: TargetResult) -> list[Cause]:
+    """The causes of one target, by severity and onset."""
+    return _sorted(_grouped(target.findings))
+
+
+def _grouped(findings: Iterable[Finding]) -> list[Cause]:
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for f in findings:
+        groups.setdefault((f.code, f.cause), []).append(f)
+    return [Cause(tuple(fs)) for fs in groups.values()]
+
+
+def _sorted(causes: Iterable[Cause]) -> list[Cause]:
+    return sorted(causes, key=lambda c: (SEVERITIES.index(c.lead.severity), c.lead.extremeness))
+
+
+def written(value: object) -> str:
+    """A number or nested lists of the result format, compactly: 54.762, inf, [0, 1]."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    short = f"{value:.6g}"
+    return short if float(short) == value else f"{value!r}" if len(repr(value)) <= 13 else short
+
+
+def witness_words(finding: Finding) -> str:
+    """The witness as `name=value` pairs."""
+    return ", ".join(f"{name}={written(value)}" for name, value in finding.witness.items())
+
+
+def verdict_words(target: TargetResult) -> str:
+    """One sentence on a target: what it failed, where that starts, or that it passed."""
+    if target.status not in ("audited", "failed"):
+        return f"{target.status.replace('_', ' ')}: {target.reason}"
+    if not target.findings:
+        unresolved = sum(v.verdict == "unresolved" for v in target.verdicts)
+        return "passed every claim that applies" if not unresolved else f"nothing failed, {unresolved} verdicts unresolved"
+    counts = [f"{sum(f.severity == s for f in target.findings)} {s}s" for s in SEVERITIES if any(f.severity == s for f in target.findings)]
+    return ", ".join(counts)
+
+
+def outcome_words(finding: Finding) -> str:
+    """What came out and what is true: `inf, true 54.762`."""
+    if finding.got is None:
+        return finding.hint.partition(":")[0]
+    truth = "no finite number" if finding.truth == "nan" else f"true {written(finding.truth)}"
+    lost = f", {finding.excess_bits:.1f} bits lost" if finding.excess_bits is not None else ""
+    return f"{written(finding.got)}, {truth}{lost}"

@@ -1,0 +1,42 @@
+"""A result as Markdown that fits a pull-request comment."""
+
+from __future__ import annotations
+
+import re
+
+from stabkit.finding import Result, TargetResult, count
+from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+
+
+def markdown(result: Result) -> list[str]:
+    """Headline, one table of causes for each failing target, and a line for those that passed."""
+    lines = [f"## stabkit: {count(result, 'error')} errors, {count(result, 'warning')} warnings", ""]
+    lines += [] if result.complete else ["**Incomplete:** not every target was judged.", ""]
+    for target in result.targets:
+        lines += _section(target)
+    passed = [f"`{t.target}`" for t in result.targets if t.status == "audited" and not t.findings]
+    return [*lines, f"Passed: {', '.join(passed)}", ""] if passed else lines
+
+
+def _section(target: TargetResult) -> list[str]:
+    if target.status == "audited" and not target.findings:
+        return []
+    rows = [_row(c) for c in causes_of(target)]
+    table = ["| | claim | dtypes | result | at | cause |", "|---|---|---|---|---|---|", *rows, ""] if rows else []
+    return [f"### {_code(target.target)}: {_plain(verdict_words(target))}", "", *table]
+
+
+def _row(cause: Cause) -> str:
+    lead = cause.lead
+    dtypes = " ".join(SHORT_DTYPES[d] for d in cause.dtypes)
+    cells = (lead.severity, f"{lead.code} {lead.claim} ({', '.join(cause.numbers)})", dtypes, outcome_words(lead), _code(witness_words(lead)), lead.cause)
+    return "| " + " | ".join(c if c.startswith("`") else _plain(c) for c in cells) + " |"
+
+
+def _code(text: str) -> str:
+    """Inline code that no backtick or pipe of the text can end."""
+    return "`" + text.replace("`", "'").replace("|", "¦").replace("\n", " ") + "`"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text.replace("\n", " "))

@@ -1,0 +1,58 @@
+"""A result as one HTML file: no network, no script, readable from disk, everything escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from stabkit.finding import Result, TargetResult, count
+from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words, written
+
+WORDS = {"passed": "✓ pass", "failed": "✗ FAIL", "unresolved": "? open", "not_applicable": "– n/a"}
+
+
+def page(result: Result) -> str:
+    """The report: verdict, scorecard, findings with reproduction, what was not checked, environment."""
+    return _template().render(
+        result=result,
+        headline=headline(result),
+        sections=[(t, causes_of(t)) for t in result.targets],
+        claims=list(dict.fromkeys(v.claim for t in result.targets for v in t.verdicts)),
+        errors=count(result, "error"),
+        warnings=count(result, "warning"),
+        open_ends=[(t, v) for t in result.targets for v in t.verdicts if v.verdict in ("unresolved", "not_applicable")],
+    )
+
+
+def headline(result: Result) -> str:
+    """The verdict in words, naming the fault nearest to everyday inputs."""
+    unjudged = [t for t in result.targets if t.status not in ("audited", "failed")]
+    if not result.targets or len(unjudged) == len(result.targets):
+        return "NOT JUDGED: " + (unjudged[0].reason if unjudged else "no target")
+    errors = [(c.lead, t) for t in result.targets for c in causes_of(t) if c.lead.severity == "error"]
+    if not errors:
+        clean = count(result, "warning") == 0
+        return "PASSED: no claim failed" if clean and not unjudged else f"NO ERRORS: {count(result, 'warning')} warnings, {len(unjudged)} targets not judged"
+    lead, target = min(errors, key=lambda e: e[0].extremeness)
+    return f"FAILED: {target.target} gives {outcome_words(lead)} at {witness_words(lead)} in {lead.dtype}"
+
+
+def scores(target: TargetResult, claim: str) -> list[tuple[str, str, str]]:
+    """(dtype, outcome, words) of one claim on one target."""
+    return [(SHORT_DTYPES[v.dtype], v.verdict, WORDS[v.verdict]) for v in target.verdicts if v.claim == claim]
+
+
+def anchor(cause: Cause) -> str:
+    """A name for links that stays the same from run to run."""
+    return cause.lead.id
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"written": written, "witness": witness_words, "outcome": outcome_words, "words": verdict_words, "anchor": anchor}
+    environment.globals |= {"scores": scores, "short": SHORT_DTYPES}
+    source = resources.files("stabkit.reports").joinpath("templates", "page.html").read_text(encoding="utf-8")
+    return environment.from_string(source)

@@ -1,0 +1,114 @@
+"""A result as lines for a terminal: one a cause, sorted by onset, 25 at most unless all are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stabkit.finding import Result, TargetResult, count
+from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+
+MOST_LINES = 25
+MARKS = {"error": "E", "warning": "W", "note": "N"}
+
+
+def concise(result: Result) -> list[str]:
+    """The default output."""
+    failing = [t for t in result.targets if t.findings or t.status not in ("audited", "failed")]
+    passed = [t for t in result.targets if t not in failing]
+    foot = _foot(result)
+    room = MOST_LINES - 2 - len(foot) - bool(passed)
+    lines = [_head(result), *_blocks(failing, room)]
+    if passed:
+        lines.append(_passed_line(passed))
+    return [*lines, "", *foot]
+
+
+def full(result: Result) -> list[str]:
+    """Every cause with hint and reproduction, every verdict that is not a pass, what was not checked."""
+    lines = [_head(result)]
+    for target in result.targets:
+        lines += ["", *_target_in_full(target)]
+    return [*lines, "", *_foot(result)]
+
+
+def _head(result: Result) -> str:
+    v = result.versions
+    return f"stabkit {v.get('stabkit', '?')}, torch {v.get('torch', '?')}, seed {result.seed}"
+
+
+def _blocks(targets: Sequence[TargetResult], room: int) -> list[str]:
+    """A block for each failing target; the room is shared out so that each shows its nearest causes."""
+    if not targets:
+        return []
+    if len(targets) > room:
+        shown, hidden = targets[: room - 1], targets[room - 1 :]
+        return [*(_target_line(t) for t in shown), f"… {len(hidden)} more targets with findings: --output-format full"]
+    causes = {t.target: causes_of(t) for t in targets}
+    lines_left = room - len(targets)
+    shares = _shares([len(causes[t.target]) for t in targets], lines_left)
+    lines = []
+    for t, share in zip(targets, shares, strict=True):
+        listed = causes[t.target]
+        lines.append(_target_line(t))
+        shown = listed if share >= len(listed) else listed[: max(share - 1, 0)]
+        lines += [_cause_line(c) for c in shown]
+        if len(shown) < len(listed) and share > 0:
+            lines.append(f"  … {len(listed) - len(shown)} more causes: --output-format full")
+    return lines
+
+
+def _shares(wanted: Sequence[int], room: int) -> list[int]:
+    """Lines given out one at a time, in turn, until nobody wants more or none is left."""
+    shares = [0] * len(wanted)
+    while room > 0 and any(s < w for s, w in zip(shares, wanted, strict=True)):
+        for i, w in enumerate(wanted):
+            if shares[i] < w and room > 0:
+                shares[i] += 1
+                room -= 1
+    return shares
+
+
+def _target_line(target: TargetResult) -> str:
+    word = {"failed": "FAILED", "audited": "WARNED"}.get(target.status, target.status.upper().replace("_", " "))
+    return f"{word}  {target.target}  {verdict_words(target)}"
+
+
+def _cause_line(cause: Cause) -> str:
+    lead = cause.lead
+    dtypes = " ".join(SHORT_DTYPES[d] for d in cause.dtypes)
+    others = [n for n in cause.numbers if n != lead.of.partition("[")[0]]
+    also = f"; also {', '.join(others)}" if others else ""
+    at = f" at {witness_words(lead)}" if lead.got is not None else ""
+    return f"  {MARKS[lead.severity]} {lead.code} {lead.of} = {outcome_words(lead)}{at} [{dtypes}] {lead.cause}{also}"
+
+
+def _passed_line(targets: Sequence[TargetResult]) -> str:
+    names = ", ".join(t.target for t in targets)
+    unresolved = sum(v.verdict == "unresolved" for t in targets for v in t.verdicts)
+    open_ends = f"  ({unresolved} verdicts unresolved)" if unresolved else ""
+    return f"PASSED  {names}{open_ends}" if len(targets) < 4 else f"PASSED  {len(targets)} targets: {names}{open_ends}"
+
+
+def _foot(result: Result) -> list[str]:
+    judged = [t for t in result.targets if t.status in ("audited", "failed")]
+    summary = f"{len(judged)} of {len(result.targets)} targets judged: {count(result, 'error')} errors, {count(result, 'warning')} warnings"
+    unresolved = sum(c.unresolved for t in result.targets for c in t.coverage)
+    lines = [f"{summary}; {unresolved} numbers unresolved" + ("" if result.complete else "; INCOMPLETE")]
+    for target in result.targets:
+        lines += [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []
+    return lines[:4]
+
+
+def _target_in_full(target: TargetResult) -> list[str]:
+    lines = [_target_line(target), f"  judged by {target.oracle}; arguments {'; '.join(target.arguments)}"] if target.oracle else [_target_line(target)]
+    lines += [f"  note: {n}" for n in target.notes]
+    for cause in causes_of(target):
+        lead = cause.lead
+        lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
+    lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
+    lines += [
+        f"  {SHORT_DTYPES[c.dtype]}: {c.run} points run, {c.judged} judged, {c.unresolved} numbers unresolved, {c.undefined} undefined, "
+        f"{c.range_limits} beyond the range, {c.raised} raised"
+        for c in target.coverage
+    ]
+    return lines

@@ -1,0 +1,5 @@
+"""`python -m stabkit`."""
+
+from stabkit.cli import main
+
+main(prog_name="stabkit")

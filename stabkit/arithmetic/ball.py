@@ -1,0 +1,181 @@
+"""Arb balls as a number system: a value with a rigorous error radius, at the precision of the caller's choice.
+
+Arb answers NaN both for "undefined" and for "this precision cannot tell". Here an undefined result of exact
+operands stays NaN, and the rest raises `Undecided`, so that a climb in precision can settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flint import arb
+
+from stabkit.arithmetic import Undecided
+
+
+
+class Ball:
+    """One real number known to lie in `x`, or exactly +inf, -inf, or undefined (NaN)."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: arb) -> None:
+        self.x = x
+
+    def __repr__(self) -> str:
+        return f"Ball({self.x})"
+
+    def __neg__(self) -> Ball:
+        return Ball(-self.x)
+
+    def __add__(self, other: Ball | float) -> Ball:
+        y = _arb(other)
+        return _settled(self.x + y, self.x, y)
+
+    def __sub__(self, other: Ball | float) -> Ball:
+        y = _arb(other)
+        return _settled(self.x - y, self.x, y)
+
+    def __rsub__(self, other: float) -> Ball:
+        y = _arb(other)
+        return _settled(y - self.x, self.x, y)
+
+    def __mul__(self, other: Ball | float) -> Ball:
+        y = _arb(other)
+        return _settled(self.x * y, self.x, y)
+
+    def __truediv__(self, other: Ball | float) -> Ball:
+        y = _arb(other)
+        return _settled(self.x / y, self.x, y)
+
+    def __rtruediv__(self, other: float) -> Ball:
+        y = _arb(other)
+        return _settled(y / self.x, self.x, y)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __pow__(self, power: int | float | Ball) -> Ball:
+        if isinstance(power, int):
+            return 1 / self.__pow__(-power) if power < 0 else _natural_power(self, power)
+        y = _arb(power)
+        return _settled(self.x**y, self.x, y)
+
+    def __rpow__(self, base: float) -> Ball:
+        y = _arb(base)
+        return _settled(y**self.x, self.x, y)
+
+    def __lt__(self, other: Ball | float) -> bool:
+        return _certain(self.x, _arb(other), lambda a, b: a < b, lambda a, b: a >= b)
+
+    def __le__(self, other: Ball | float) -> bool:
+        return _certain(self.x, _arb(other), lambda a, b: a <= b, lambda a, b: a > b)
+
+    def __gt__(self, other: Ball | float) -> bool:
+        return not self <= other
+
+    def __ge__(self, other: Ball | float) -> bool:
+        return not self < other
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (Ball, int, float)):
+            return NotImplemented
+        y = _arb(other)
+        return _certain(self.x, y, lambda a, b: a.is_exact() and b.is_exact() and a == b, lambda a, b: not a.overlaps(b))
+
+    __hash__ = None  # type: ignore[assignment]  # equality may be undecided
+
+
+def _arb(value: Ball | float) -> arb:
+    return value.x if isinstance(value, Ball) else arb(value)
+
+
+def _settled(result: arb, *operands: arb) -> Ball:
+    """The ball of a result, which may be infinite or undefined only if exact or undefined operands make it so."""
+    if result.is_finite():
+        return Ball(result)
+    if any(x.is_nan() for x in operands):
+        return Ball(arb.nan())
+    if (result.is_nan() or result.is_exact()) and all(x.is_exact() for x in operands):
+        return Ball(result)
+    raise Undecided("a result is unbounded at this precision")
+
+
+def _certain(x: arb, y: arb, holds: Callable[[arb, arb], bool], fails: Callable[[arb, arb], bool]) -> bool:
+    if holds(x, y):
+        return True
+    if fails(x, y) or x.is_nan() or y.is_nan():
+        return False
+    raise Undecided("two balls overlap")
+
+
+def _natural_power(base: Ball, power: int) -> Ball:
+    """base**power by squaring; Arb's own power is NaN for a ball that contains 0."""
+    result, square = Ball(arb(1)), base
+    while power:
+        if power & 1:
+            result = result * square
+        power >>= 1
+        if power:
+            square = square * square
+    return result
+
+
+def _function(name: str) -> Callable[[Ball], Ball]:
+    def apply(x: Ball) -> Ball:
+        return _settled(getattr(x.x, name)(), x.x)
+
+    return apply
+
+
+class BallSystem:
+    """Balls at Arb's current precision; run it inside `flint.ctx.workprec(bits)`."""
+
+    exp = staticmethod(_function("exp"))
+    expm1 = staticmethod(_function("expm1"))
+    sin = staticmethod(_function("sin"))
+    cos = staticmethod(_function("cos"))
+    tanh = staticmethod(_function("tanh"))
+    erf = staticmethod(_function("erf"))
+    erfc = staticmethod(_function("erfc"))
+    lgamma = staticmethod(_function("lgamma"))
+    digamma = staticmethod(_function("digamma"))
+
+    @property
+    def pi(self) -> Ball:
+        return Ball(arb.pi())
+
+    @staticmethod
+    def number(value: float) -> Ball:
+        return Ball(arb(value))
+
+    @staticmethod
+    def log(x: Ball) -> Ball:
+        if x.x.is_zero():
+            return Ball(arb.neg_inf())
+        return Ball(arb.nan()) if x.x < 0 else _settled(x.x.log(), x.x)
+
+    @staticmethod
+    def log1p(x: Ball) -> Ball:
+        if x.x.is_exact() and x.x == -1:
+            return Ball(arb.neg_inf())
+        return Ball(arb.nan()) if x.x < -1 else _settled(x.x.log1p(), x.x)
+
+    @staticmethod
+    def sqrt(x: Ball) -> Ball:
+        return Ball(arb.nan()) if x.x < 0 else _settled(x.x.sqrt(), x.x)
+
+    @staticmethod
+    def absolute(x: Ball) -> Ball:
+        return Ball(abs(x.x))
+
+    @staticmethod
+    def maximum(x: Ball, y: Ball | float) -> Ball:
+        return Ball(x.x.max(_arb(y)))
+
+    @staticmethod
+    def minimum(x: Ball, y: Ball | float) -> Ball:
+        return Ball(x.x.min(_arb(y)))
+
+    @staticmethod
+    def hull(x: Ball, y: Ball | float) -> Ball:
+        return Ball(x.x.union(_arb(y)))

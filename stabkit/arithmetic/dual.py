@@ -1,0 +1,182 @@
+"""Duals: a number with its derivatives, over any number system, so that a definition also states its gradient.
+
+Tangents are kept by input index and absent where the number does not depend on that input, so that
+0 * inf never arises from inputs that play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from stabkit.arithmetic import Number, NumberSystem
+
+
+class Dual:
+    """value + sum of tangents[i] * d(input i)."""
+
+    __slots__ = ("tangents", "value")
+
+    def __init__(self, value: Number, tangents: Mapping[int, Number]) -> None:
+        self.value, self.tangents = value, tangents
+
+    def __repr__(self) -> str:
+        return f"Dual({self.value}, {dict(self.tangents)})"
+
+    def __neg__(self) -> Dual:
+        return Dual(-self.value, {i: -t for i, t in self.tangents.items()})
+
+    def __add__(self, other: Dual | float) -> Dual:
+        if not isinstance(other, Dual):
+            return Dual(self.value + other, self.tangents)
+        return Dual(self.value + other.value, _sum(self.tangents, other.tangents))
+
+    def __sub__(self, other: Dual | float) -> Dual:
+        return self + (-other)
+
+    def __rsub__(self, other: float) -> Dual:
+        return -self + other
+
+    def __mul__(self, other: Dual | float) -> Dual:
+        if not isinstance(other, Dual):
+            return Dual(self.value * other, _scaled(self.tangents, other))
+        return Dual(self.value * other.value, _sum(_scaled(self.tangents, other.value), _scaled(other.tangents, self.value)))
+
+    def __truediv__(self, other: Dual | float) -> Dual:
+        if not isinstance(other, Dual):
+            return Dual(self.value / other, {i: t / other for i, t in self.tangents.items()})
+        quotient = self.value / other.value
+        left = {i: t / other.value for i, t in self.tangents.items()}
+        right = {i: -(t * quotient) / other.value for i, t in other.tangents.items()}
+        return Dual(quotient, _sum(left, right))
+
+    def __rtruediv__(self, other: float) -> Dual:
+        quotient = other / self.value
+        return Dual(quotient, {i: -(t * quotient) / self.value for i, t in self.tangents.items()})
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __pow__(self, power: int | float) -> Dual:
+        if power == 0:
+            return Dual(self.value**0, {})
+        return Dual(self.value**power, _scaled(self.tangents, self.value ** (power - 1) * power))
+
+    def __lt__(self, other: Dual | float) -> bool:
+        return bool(self.value < _value(other))
+
+    def __le__(self, other: Dual | float) -> bool:
+        return bool(self.value <= _value(other))
+
+    def __gt__(self, other: Dual | float) -> bool:
+        return bool(self.value > _value(other))
+
+    def __ge__(self, other: Dual | float) -> bool:
+        return bool(self.value >= _value(other))
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.value == (other.value if isinstance(other, Dual) else other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _value(x: Dual | float) -> Number:
+    return x.value if isinstance(x, Dual) else x
+
+
+def _sum(a: Mapping[int, Number], b: Mapping[int, Number]) -> dict[int, Number]:
+    return {**a, **{i: a[i] + t if i in a else t for i, t in b.items()}}
+
+
+def _scaled(tangents: Mapping[int, Number], factor: Number) -> dict[int, Number]:
+    return {i: t * factor for i, t in tangents.items()}
+
+
+class DualSystem:
+    """Duals over a base system; the vocabulary is the base's, each function with its derivative.
+
+    Example:
+        >>> from stabkit.arithmetic.mp import MpSystem
+        >>> ctx = DualSystem(MpSystem(100))
+        >>> x = Dual(ctx.base.number(0), {0: ctx.base.number(1)})
+        >>> ctx.exp(x * 3).tangents[0] == 3
+        True
+    """
+
+    def __init__(self, base: NumberSystem) -> None:
+        self.base = base
+        self.met_tie = False  # a maximum of equal numbers was taken: tangents are hulls of one-sided ones
+
+    @property
+    def pi(self) -> Dual:
+        return Dual(self.base.pi, {})
+
+    def number(self, value: float) -> Dual:
+        return Dual(self.base.number(value), {})
+
+    def _chain(self, x: Dual, value: Number, slope: Callable[[], Number]) -> Dual:
+        return Dual(value, _scaled(x.tangents, slope()) if x.tangents else {})
+
+    def exp(self, x: Dual) -> Dual:
+        value = self.base.exp(x.value)
+        return self._chain(x, value, lambda: value)
+
+    def log(self, x: Dual) -> Dual:
+        return Dual(self.base.log(x.value), {i: t / x.value for i, t in x.tangents.items()})
+
+    def expm1(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.expm1(x.value), lambda: self.base.exp(x.value))
+
+    def log1p(self, x: Dual) -> Dual:
+        return Dual(self.base.log1p(x.value), {i: t / (x.value + 1) for i, t in x.tangents.items()})
+
+    def sqrt(self, x: Dual) -> Dual:
+        value = self.base.sqrt(x.value)
+        return Dual(value, {i: t / (value * 2) for i, t in x.tangents.items()})
+
+    def sin(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.sin(x.value), lambda: self.base.cos(x.value))
+
+    def cos(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.cos(x.value), lambda: -self.base.sin(x.value))
+
+    def tanh(self, x: Dual) -> Dual:
+        value = self.base.tanh(x.value)
+        return self._chain(x, value, lambda: 1 - value * value)
+
+    def erf(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.erf(x.value), lambda: self._bell(x.value))
+
+    def erfc(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.erfc(x.value), lambda: -self._bell(x.value))
+
+    def _bell(self, x: Number) -> Number:
+        return self.base.exp(-(x * x)) * 2 / self.base.sqrt(self.base.pi)
+
+    def lgamma(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.lgamma(x.value), lambda: self.base.digamma(x.value))
+
+    def digamma(self, x: Dual) -> Dual:
+        """Raises NotImplementedError where a derivative is asked for: no base system has a trigamma."""
+        if x.tangents:
+            raise NotImplementedError("no number system here has the derivative of digamma")
+        return Dual(self.base.digamma(x.value), {})
+
+    def absolute(self, x: Dual) -> Dual:
+        return self.maximum(x, -x)
+
+    def maximum(self, x: Dual, y: Dual | float) -> Dual:
+        other = y if isinstance(y, Dual) else self.number(y)
+        if x.value == other.value:
+            self.met_tie = True
+            return Dual(x.value, self._hulls(x.tangents, other.tangents))
+        return x if x.value > other.value else other
+
+    def minimum(self, x: Dual, y: Dual | float) -> Dual:
+        return -self.maximum(-x, -y)
+
+    def hull(self, x: Dual, y: Dual | float) -> Dual:
+        other = y if isinstance(y, Dual) else self.number(y)
+        return Dual(self.base.hull(x.value, other.value), self._hulls(x.tangents, other.tangents))
+
+    def _hulls(self, a: Mapping[int, Number], b: Mapping[int, Number]) -> dict[int, Number]:
+        zero = self.base.number(0)
+        return {i: self.base.hull(a.get(i, zero), b.get(i, zero)) for i in {*a, *b}}

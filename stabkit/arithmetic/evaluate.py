@@ -1,0 +1,146 @@
+"""Certified truth of a definition: values and gradients at one sample, by a climb in precision."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+from flint import arb
+
+from stabkit.arithmetic import Number, NumberSystem, Undecided
+from stabkit.arithmetic.ball import Ball, BallSystem
+from stabkit.arithmetic.dual import Dual, DualSystem
+from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
+from stabkit.floats import Format
+
+FIRST_PRECISION = 128
+LAST_PRECISION = 16_384
+
+Definition = Callable[..., Number]
+Sample = Any  # a float, or nested lists of floats for a vector
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true at one sample.
+
+    Attributes:
+        values: one enclosure for each component of the result.
+        gradient: by input name, the derivative of the summed components by each element, flattened.
+        precision: bits that settled it.
+    """
+
+    values: tuple[Enclosure, ...]
+    gradient: Mapping[str, tuple[Enclosure, ...]]
+    precision: int
+
+    def is_decided(self, form: Format) -> bool:
+        """Whether every number in it is."""
+        return all(e.is_decided(form) for e in self.values) and all(
+            e.is_decided(form) for row in self.gradient.values() for e in row
+        )
+
+
+def evaluate(
+    definition: Definition,
+    sample: Mapping[str, Sample],
+    form: Format,
+    gradient_of: Sequence[str] = (),
+    seconds: float = 2.0,
+) -> Truth:
+    """The truth of `definition(ctx, **sample)` on balls of doubling precision, until a verdict in `form` is settled.
+
+    Args:
+        definition: takes a number system, then the sample by name.
+        sample: exact input values; nested lists for vectors.
+        form: the format whose spacing decides when an enclosure is narrow enough.
+        gradient_of: names of the inputs to differentiate by.
+        seconds: after this long no further precision is tried.
+
+    Returns:
+        Truth whose open components are UNRESOLVED, never dropped.
+
+    Example:
+        >>> from stabkit.floats import FORMATS
+        >>> truth = evaluate(lambda ctx, x: ctx.log1p(ctx.exp(x)), {"x": 0.0}, FORMATS["float32"], ["x"])
+        >>> truth.gradient["x"][0].as_double()
+        0.5
+    """
+    deadline = time.monotonic() + seconds
+    precision, best = FIRST_PRECISION, None  # type: int, Truth | None
+    while precision <= LAST_PRECISION:
+        with flint.ctx.workprec(precision):
+            with contextlib.suppress(Undecided):
+                best = _at_current_precision(definition, sample, gradient_of, precision)
+                if best.is_decided(form):
+                    return best
+        if time.monotonic() > deadline:
+            break
+        precision *= 2
+    return _with_open_ends(best, form, sample, gradient_of)
+
+
+def _at_current_precision(definition: Definition, sample: Mapping[str, Sample], gradient_of: Sequence[str], precision: int) -> Truth:
+    if not gradient_of:
+        balls = BallSystem()
+        result = definition(balls, **{name: lift(balls, value) for name, value in sample.items()})
+        return Truth(tuple(Enclosure.of(_ball(v)) for v in flatten(result)), {}, precision)
+    duals = DualSystem(BallSystem())
+    counter = _Counter()
+    inputs = {name: _seeded(duals, v, counter if name in gradient_of else None) for name, v in sample.items()}
+    results = flatten(definition(duals, **inputs))
+    total = sum((r for r in results if isinstance(r, Dual)), start=duals.number(0))
+    zero = Ball(arb(0))
+    gradient, start = {}, 0
+    for name in (n for n in sample if n in gradient_of):
+        size = len(flatten(sample[name]))
+        slopes = [total.tangents.get(i, zero) for i in range(start, start + size)]
+        gradient[name] = tuple(Enclosure.of(t.x, kink=duals.met_tie) for t in slopes)
+        start += size
+    return Truth(tuple(Enclosure.of(_ball(r)) for r in results), gradient, precision)
+
+
+class _Counter:
+    """Numbers the differentiated inputs."""
+
+    def __init__(self) -> None:
+        self.next = 0
+
+    def take(self) -> int:
+        self.next += 1
+        return self.next - 1
+
+
+def _seeded(duals: DualSystem, value: Sample, counter: _Counter | None) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_seeded(duals, v, counter) for v in value]
+    return Dual(duals.base.number(value), {} if counter is None else {counter.take(): duals.base.number(1)})
+
+
+def lift(ctx: NumberSystem, value: Sample) -> Any:
+    """A sample as numbers of a system, nested lists kept."""
+    return [lift(ctx, v) for v in value] if isinstance(value, (list, tuple)) else ctx.number(value)
+
+
+def flatten(value: Any) -> list[Any]:
+    """The leaves of nested lists and tuples, in order."""
+    return [leaf for v in value for leaf in flatten(v)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _ball(result: Number) -> arb:
+    if isinstance(result, Dual):
+        return _ball(result.value)
+    return result.x if isinstance(result, Ball) else arb(result)
+
+
+def _with_open_ends(best: Truth | None, form: Format, sample: Mapping[str, Sample], gradient_of: Sequence[str]) -> Truth:
+    """The best truth so far with what is still open marked as such."""
+    if best is None:
+        return Truth((UNRESOLVED,), {name: (UNRESOLVED,) * len(flatten(sample[name])) for name in gradient_of}, LAST_PRECISION)
+
+    def closed(row: Sequence[Enclosure]) -> tuple[Enclosure, ...]:
+        return tuple(e if e.is_decided(form) else UNRESOLVED for e in row)
+
+    return Truth(closed(best.values), {name: closed(row) for name, row in best.gradient.items()}, best.precision)

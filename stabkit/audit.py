@@ -1,0 +1,157 @@
+"""Auditing one target: every dtype swept, every claim judged, every cause reported once. Yields events, prints nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from stabkit.audit_job import Job
+from stabkit.checks import NAMES, Check, checks
+from stabkit.diagnosis import findings_of
+from stabkit.domain import parse_parameter
+from stabkit.errors import DomainError, StabkitError, TargetError
+from stabkit.events import Begun, Ended, Event, Judged
+from stabkit.finding import Coverage, Finding, Outcome, Verdict
+from stabkit.floats import FORMATS
+from stabkit.judge import Kind
+from stabkit.oracle import Oracle, oracle_for
+from stabkit.program import Program, confirm_batching
+from stabkit.search.points import probe_points
+from stabkit.sweep import Sweep, sweep
+from stabkit.target import Target, resolve
+
+SWEEP_SHARE = 0.6  # of a dtype's time; the rest is for shrinking and causes
+PROBES = 5
+
+
+def audit_target(job: Job) -> Iterator[Event]:
+    """Everything about one target, ending with `Ended`; a user's mistake is an `Ended` too, not an exception."""
+    try:
+        target = resolve(job.target, [parse_parameter(text) for text in job.arguments])
+        _check_device(job.device)
+        yield from _audit(job, target)
+    except StabkitError as error:
+        memory = "memory" in str(error).lower() and "raises at every" in str(error)
+        yield Ended("crashed" if memory else "not_judged", str(error))
+    except MemoryError:
+        yield Ended("crashed", "it needs more memory than a worker may have")
+
+
+def _check_device(device: str) -> None:
+    if device.partition(":")[0] == "cuda" and not torch.cuda.is_available():
+        raise TargetError(f"device {device!r}", "is not there: this torch sees no GPU", "use --device cpu")
+
+
+def _audit(job: Job, target: Target) -> Iterator[Event]:
+    deadline = time.monotonic() + job.seconds
+    begun, failed, judged, empty = False, False, False, ""
+    for position, name in enumerate(job.dtypes):
+        share = max(deadline - time.monotonic(), 0.2) / (len(job.dtypes) - position)
+        program = Program(target, FORMATS[name], job.device, seed=job.seed)
+        try:
+            program, why_alone = confirm_batching(program, probe_points(program, PROBES))
+        except DomainError as error:
+            empty = str(error)
+            yield Judged(name, _not_applicable(job, name, str(error)), [], None)
+            continue
+        oracle = oracle_for(target, job.reference, program)
+        if not begun:
+            begun = True
+            yield Begun(_oracle_words(oracle), [str(p) for p in target.parameters], [str(a) for a in target.guesses], _notes(why_alone))
+        event = _judged(job, program, oracle, share)
+        failed = failed or any(f.severity == "error" for f in event.findings)
+        judged = True
+        yield event
+    if not judged:
+        yield Ended("not_judged", empty)
+    else:
+        yield Ended("failed" if failed else "audited")
+
+
+def _notes(why_alone: str) -> list[str]:
+    return [f"samples run one at a time: {why_alone}"] if why_alone else []
+
+
+def _oracle_words(oracle: Oracle | None) -> str:
+    if oracle is None:
+        return "property: finiteness only"
+    if oracle.name == "reference":
+        return "reference: certified balls" if not oracle.thrifty else "reference: mpmath, agreeing precisions"
+    return "program: the same code in float64, uncertified"
+
+
+def _not_applicable(job: Job, dtype: str, reason: str) -> list[Verdict]:
+    return [Verdict(name, dtype, job.device, "not_applicable", reason) for name in NAMES]
+
+
+def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -> Judged:
+    """One dtype, from sweep to findings."""
+    deadline = time.monotonic() + seconds
+    swept = sweep(program, oracle, seconds * SWEEP_SHARE, job.seed)
+    verdicts, findings = [], []
+    for check in checks():
+        verdict, found = _claim(job, swept, check, deadline)
+        verdicts.append(verdict)
+        findings += found
+    return Judged(program.form.name, verdicts, findings, _coverage(job, swept))
+
+
+def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdict, list[Finding]]:
+    """One claim on one sweep."""
+    name = check.claim.name
+
+    def verdict(outcome: Outcome, reason: str) -> Verdict:
+        return Verdict(name, swept.program.form.name, job.device, outcome, reason)
+
+    inapplicable = check.applies(swept)
+    if inapplicable:
+        return verdict("not_applicable", inapplicable), []
+    found = findings_of(check.claim, list(check.failures(swept)), swept, _command(job), deadline)
+    if any(f.severity != "note" for f in found):
+        return verdict("failed", f"{len(found)} {'cause' if len(found) == 1 else 'causes'}"), found
+    open_ends = _open_ends(swept, name)
+    if open_ends:
+        return verdict("unresolved", open_ends), found
+    return verdict("passed", _evidence(swept)), found
+
+
+def _open_ends(swept: Sweep, claim: str) -> str:
+    """Why a claim that did not fail cannot be called passed, if it cannot."""
+    if claim in ("dtype_is_kept", "inputs_are_untouched", "is_deterministic"):
+        return ""
+    if not swept.samples:
+        return "no point could be judged"
+    gradient = None if claim in ("range_is_not_cut_short", "matches_reference") else claim.startswith("gradient")
+    relevant = [j for j in swept.judgements if gradient is None or j.of.startswith("gradient") == gradient]
+    if swept.oracle is None and claim.endswith("_finite"):
+        return ""
+    unresolved = sum(j.kind is Kind.UNRESOLVED for j in relevant)
+    return f"{unresolved} of {len(relevant)} numbers are unresolved" if unresolved else ""
+
+
+def _evidence(swept: Sweep) -> str:
+    scope = "every input" if swept.ended_by == "exhaustion" and swept.run > 1 else f"{swept.run} points"
+    return f"{scope} run, {len(swept.samples)} judged"
+
+
+def _coverage(job: Job, swept: Sweep) -> Coverage:
+    return Coverage(
+        dtype=swept.program.form.name,
+        device=job.device,
+        run=swept.run,
+        judged=len(swept.samples),
+        unresolved=swept.count(Kind.UNRESOLVED),
+        undefined=swept.count(Kind.UNDEFINED),
+        range_limits=swept.count(Kind.RANGE_LIMIT),
+        raised=swept.raised,
+        ended_by=swept.ended_by,
+    )
+
+
+def _command(job: Job) -> Sequence[str]:
+    """The options of the job that a reproduction repeats."""
+    reference: list[Any] = ["--reference", job.reference] if job.reference else []
+    return [*reference, "--device", job.device, "--seed", str(job.seed)]

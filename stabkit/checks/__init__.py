@@ -1,0 +1,99 @@
+"""Claims: what a loss promises, one failure mode a file. A new check is one file and one line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from stabkit.finding import Severity
+from stabkit.judge import Judgement
+from stabkit.sweep import Sweep
+
+NAMES = (
+    "value_is_finite",
+    "gradient_is_finite",
+    "value_is_accurate",
+    "gradient_is_accurate",
+    "range_is_not_cut_short",
+    "dtype_is_kept",
+    "inputs_are_untouched",
+    "is_deterministic",
+    "matches_reference",
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a check says, under a stable code."""
+
+    name: str
+    code: str
+    says: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Failed numbers of one claim that look alike: the same number of the result, the same symptom."""
+
+    of: str
+    symptom: str
+    judgements: tuple[Judgement, ...] = ()
+    cause: str | None = None
+    severity: Severity = "error"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim with how it is judged.
+
+    Attributes:
+        applies: None if the claim can be judged on a sweep, else the reason why it cannot.
+        failures: the groups of failed numbers.
+    """
+
+    claim: Claim
+    applies: Callable[[Sweep], str | None]
+    failures: Callable[[Sweep], Iterable[Failure]]
+
+
+@cache
+def checks() -> tuple[Check, ...]:
+    """All checks, in the order they are reported."""
+    modules = (importlib.import_module(f"stabkit.checks.{name}") for name in NAMES)
+    return tuple(Check(m.CLAIM, m.applies, m.failures) for m in modules)
+
+
+def grouped(judgements: Iterable[Judgement]) -> Iterable[Failure]:
+    """Failed judgements by number (indices left out) and symptom, in the order they appear."""
+    groups: dict[tuple[str, str], list[Judgement]] = {}
+    for j in judgements:
+        groups.setdefault((j.of.partition("[")[0], symptom_of(j)), []).append(j)
+    return [Failure(of, symptom, tuple(js)) for (of, symptom), js in groups.items()]
+
+
+def symptom_of(judgement: Judgement) -> str:
+    """How a failed number looks: nan, inf, -inf, zero, or off."""
+    got = judgement.got
+    if got != got:
+        return "nan"
+    if got in (float("inf"), float("-inf")):
+        return "inf" if got > 0 else "-inf"
+    return "zero" if got == 0 else "off"
+
+
+def always(sweep: Sweep) -> None:
+    """For claims that can be judged on every sweep."""
+
+
+def without_truth(sweep: Sweep) -> str | None:
+    """The reason why accuracy cannot be judged, if there is one."""
+    return "float64 without a reference has nothing wider to compare with; pass --reference" if sweep.oracle is None else None
+
+
+def without_gradient(sweep: Sweep) -> str | None:
+    """The reason why no gradient can be judged, if there is one."""
+    return None if any(a.is_differentiable for a in sweep.arguments) else "every argument is data"

@@ -1,0 +1,27 @@
+"""Claim: the target does not write into its arguments."""
+
+from collections.abc import Iterable
+
+import torch
+
+from stabkit.checks import Claim, Failure, always
+from stabkit.program import inputs_after
+from stabkit.search.points import probe_points
+from stabkit.sweep import Sweep
+
+CLAIM = Claim(
+    name="inputs_are_untouched",
+    code="STB402",
+    says="the arguments hold after the call what they held before",
+    remedy="replace in-place operations on arguments by ones that return a new tensor",
+)
+
+applies = always
+
+
+def failures(sweep: Sweep) -> Iterable[Failure]:
+    """One failure for each argument that the call changed."""
+    points = probe_points(sweep.program, 1)
+    after = inputs_after(sweep.program, points)
+    changed = [n for n, x in after.items() if not torch.equal(x.nan_to_num(), points[n].nan_to_num())]
+    return [Failure("value", "changed", cause="approximation", note=f"{name} is overwritten by the call") for name in changed]

@@ -1,0 +1,201 @@
+"""The command line: parse, call, print. Torch is loaded by the workers, not here."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import stabkit
+from stabkit.errors import StabkitError
+
+if TYPE_CHECKING:
+    from stabkit.finding import Result
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+FORMATS = ("concise", "full", "json", "markdown")
+SECONDS_A_TARGET = 20.0
+STARTUP_SECONDS = 3.0  # what loading torch takes out of --max-time
+REPORT = "stability-report.html"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(stabkit.__version__, prog_name="stabkit")
+def main() -> None:
+    """Finds where a PyTorch loss stops computing the mathematics it stands for, by how much, and why."""
+
+
+@main.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option("--arg", "arguments", multiple=True, metavar="NAME=DOMAIN", help="Domain of an argument, e.g. scale=positive or x=data:[0,1]@[*,8].")
+@click.option("--reference", metavar="PLACE:FUNCTION", help="What is true, for one sample, as mpmath code or as a function of a number system.")
+@click.option("--dtype", "dtypes", default=",".join(DTYPES), show_default=True, help="Comma-separated dtypes.")
+@click.option("--device", default="cpu", show_default=True, help="Where the target runs, e.g. cuda.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the points drawn.")
+@click.option("--max-time", type=click.FloatRange(min=1), metavar="SECONDS", help="For the whole command; what was judged by then is reported.")
+@click.option("--output-format", type=click.Choice(FORMATS), default="concise", show_default=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the output there instead.")
+@click.option("--report", type=click.Choice(["html"]), help=f"Also write a report: {REPORT} in the working directory.")
+@click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), default="error", show_default=True, help="What makes the exit code 1.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever was found.")
+def audit(targets: tuple[str, ...], **options: Any) -> None:
+    """Audit losses: module:callable, path/file.py:callable, zoo:name, zoo:family or zoo.
+
+    Exit code 0: nothing failed. 1: an error was found. 2: something could not be judged, or the command is wrong.
+    """
+    try:
+        _check(options)
+        result = _run(targets, options)
+        _deliver(result, options)
+    except StabkitError as error:
+        click.echo(f"stabkit: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("stabkit: interrupted before anything was judged", err=True)
+        sys.exit(130)
+    sys.exit(result.exit_code)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a result."""
+    import json
+
+    from stabkit.finding import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Everything that can be known to be wrong before torch is loaded."""
+    from stabkit.domain import parse_parameter
+
+    dtypes = tuple(d.strip() for d in options["dtypes"].split(",") if d.strip())
+    for name in dtypes or ("",):
+        if name not in DTYPES:
+            raise StabkitError(f"dtype {name!r}", f"is not one of {', '.join(DTYPES)}", "write for instance --dtype float16,float32")
+    options["dtypes"] = tuple(dict.fromkeys(dtypes))
+    names = [parse_parameter(text).name for text in options["arguments"]]
+    for name in names:
+        if names.count(name) > 1:
+            raise StabkitError(f"argument {name!r}", "is declared twice", "keep one --arg for it")
+    device = options["device"].partition(":")[0]
+    if device not in ("cpu", "cuda"):
+        raise StabkitError(f"device {options['device']!r}", "is neither cpu nor cuda", "write --device cpu or --device cuda")
+    for path in (options["output"], Path(REPORT) if options["report"] else None):
+        if path is not None and not os.access(path.resolve().parent, os.W_OK):
+            raise StabkitError(f"folder {str(path.resolve().parent)!r}", "cannot be written to", "choose another place for the output")
+
+
+def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
+    """Audits all targets in workers; an interrupt keeps what was judged."""
+    from stabkit.audit_job import Job
+    from stabkit.collect import Collected, result_of
+    from stabkit.worker import Workers, usual_count
+
+    started, interrupted = time.monotonic(), False
+    collected: list[Collected] = []
+    with Workers(usual_count(len(targets) if "zoo" not in str(targets) else os.cpu_count() or 1)) as workers:
+        try:
+            names = workers.expand(targets)
+            seconds = _seconds_each(options["max_time"], len(names), workers.count, time.monotonic() - started)
+            shared = (tuple(options["arguments"]), options["reference"], options["dtypes"], options["device"], options["seed"], seconds)
+            jobs = [Job(name, *shared) for name in names]
+            collected = [Collected(name) for name in names]
+            with _progress(len(names)) as advance:
+                for index, event in workers.events(jobs):
+                    collected[index].add(event)
+                    collected[index].seconds = time.monotonic() - started
+                    advance(sum(c.ended is not None for c in collected))
+        except KeyboardInterrupt:
+            if not collected:
+                raise
+            interrupted = True
+    command = shlex.join(["stabkit", *sys.argv[1:]])
+    return result_of(collected, command, options["seed"], options["fail_on"], options["exit_zero"], interrupted)
+
+
+def _seconds_each(budget: float | None, jobs: int, workers: int, spent: float) -> float:
+    """The time of one target: its share of the budget, torch's loading taken off once."""
+    if budget is None:
+        return SECONDS_A_TARGET
+    left = max(budget - max(spent, STARTUP_SECONDS), 0.5)
+    return left * min(workers, jobs) / jobs
+
+
+class _progress:  # noqa: N801  # reads as a context manager, not as a type
+    """A count of finished targets on a terminal's stderr; nothing when piped."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.shown = total, sys.stderr.isatty() and total > 1
+
+    def __enter__(self) -> Any:
+        return self._advance
+
+    def _advance(self, done: int) -> None:
+        if self.shown:
+            click.echo(f"\r{done}/{self.total} targets", err=True, nl=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            click.echo("\r" + " " * 30 + "\r", err=True, nl=False)
+
+
+def _deliver(result: Result, options: dict[str, Any]) -> None:
+    """Writes the output and the report; files appear whole or not at all."""
+    text = _rendered(result, options["output_format"])
+    if options["output"]:
+        _write(options["output"], text)
+        click.echo(f"wrote {options['output']}", err=True)
+    elif options["output_format"] == "concise" and sys.stdout.isatty():
+        _print_on_terminal(text.splitlines())
+    else:
+        click.echo(text, nl=False)
+    if options["report"]:
+        from stabkit.reports.page import page
+
+        _write(Path(REPORT), page(result))
+        click.echo(f"wrote {REPORT}", err=True)
+    for target in result.targets:
+        if target.status not in ("audited", "failed"):
+            click.echo(f"stabkit: {target.target}: {target.status.replace('_', ' ')}: {target.reason}", err=True)
+    if result.exit_code == 130:
+        click.echo("stabkit: interrupted; what was judged before is reported as incomplete", err=True)
+
+
+def _rendered(result: Result, output_format: str) -> str:
+    if output_format == "json":
+        from stabkit.finding import to_json
+
+        return to_json(result)
+    if output_format == "markdown":
+        from stabkit.reports.markdown import markdown
+
+        return "\n".join(markdown(result)) + "\n"
+    from stabkit.reports.text import concise, full
+
+    return "\n".join(full(result) if output_format == "full" else concise(result)) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _print_on_terminal(lines: Sequence[str]) -> None:
+    """One terminal line each, in colour, cut with an ellipsis where the window ends."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    styles = {"FAILED": "bold red", "  E ": "red", "  W ": "yellow", "WARNED": "bold yellow", "PASSED": "bold green"}
+    for line in lines:
+        style = next((s for start, s in styles.items() if line.startswith(start)), "")
+        console.print(Text(line, style), overflow="ellipsis", no_wrap=True)

@@ -1,0 +1,34 @@
+"""Errors that a user can act on: each names the value, the rule it breaks and the remedy."""
+
+
+class StabkitError(Exception):
+    """A mistake that the user can mend; front doors print it without a traceback and exit with 2.
+
+    Args:
+        value: what was given, as the user wrote it.
+        rule: what had to hold.
+        remedy: what to do instead.
+
+    Example:
+        >>> print(StabkitError("dtype 'float8'", "is not one of float16, float32", "pass --dtype float16"))
+        dtype 'float8' is not one of float16, float32; pass --dtype float16
+    """
+
+    def __init__(self, value: str, rule: str, remedy: str) -> None:
+        super().__init__(value, rule, remedy)
+        self.value, self.rule, self.remedy = value, rule, remedy
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.rule}; {self.remedy}"
+
+
+class DomainError(StabkitError):
+    """An argument's domain cannot be read, or holds no float of the dtype."""
+
+
+class TargetError(StabkitError):
+    """A target cannot be found, called or judged."""
+
+
+class DefinitionError(StabkitError):
+    """A reference cannot be found, called or understood."""

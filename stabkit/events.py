@@ -1,0 +1,43 @@
+"""What an audit says while it runs, one event at a time; whoever listens prints, stores or assembles them."""
+
+import msgspec
+
+from stabkit.finding import Coverage, Finding, Status, Verdict
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """A target was found and can be called."""
+
+    oracle: str
+    arguments: list[str]
+    guesses: list[str]
+    notes: list[str]
+
+
+class Judged(msgspec.Struct, frozen=True, tag="judged"):
+    """One dtype is done."""
+
+    dtype: str
+    verdicts: list[Verdict]
+    findings: list[Finding]
+    coverage: Coverage | None
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The target is done, or could not be judged."""
+
+    status: Status
+    reason: str = ""
+
+
+Event = Begun | Judged | Ended
+
+
+def encode(event: Event) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode(line: bytes) -> Event:
+    """The event that a line holds; msgspec.DecodeError where it was cut off."""
+    return msgspec.json.decode(line, type=Event)

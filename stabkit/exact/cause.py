@@ -1,0 +1,128 @@
+"""From a failing sample to the cause of its failure, read off the native run and its float64 shadow.
+
+The shadow is evidence, not proof: where both runs go wrong alike the formula, a clamp or a switch is at fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stabkit.exact.trace import Pair, Step, side_by_side
+from stabkit.floats import Format
+from stabkit.program import Program
+
+SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
+CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "hardtanh")
+SUMS = ("add", "sub", "rsub", "sum", "mean")
+
+HINTS = {
+    "cancellation": "two nearly equal numbers are subtracted; rearrange with expm1, log1p or a factored form",
+    "absorption": "a small number is lost beside a large one; use log1p, expm1 or keep the small part separate",
+    "overflow": "an intermediate result is beyond the largest float; work in log space or factor the scale out",
+    "underflow": "an intermediate result is below the smallest float; keep its logarithm instead",
+    "singularity": "an operation runs at its singular point; rewrite so that the operand stays away from it",
+    "indeterminate": "inf - inf, 0 * inf or 0/0; clip the input of the branch that is not taken, or rearrange",
+    "saturation": "a sigmoid, tanh or softmax is rounded to its limit; use the log form (logsigmoid, log_softmax)",
+    "clamp": "a clamp or eps guard binds inside the domain; widen it, or drop it for a stable form",
+    "branch": "a switch between formulas; move the crossover or use one formula for both sides",
+    "unselected_branch": "where() lets the branch not taken into the gradient; clip its input first",
+    "backward_formula": "the value is right, its derivative is not; write the backward in closed form",
+    "approximation": "the formula is not the definition; compare it with the reference term by term",
+    "cast": "a dtype changes silently; keep the dtype of the inputs",
+    "detached": "the gradient is cut; remove the detach or the round trip through numbers",
+}
+
+
+def cause_of(program: Program, sample: Mapping[str, Any], got: float, in_gradient: bool, also_in_float64: bool) -> str:
+    """One of `HINTS`' causes.
+
+    Args:
+        sample: where it fails.
+        got: the failing number.
+        in_gradient: whether that number is a slope.
+        also_in_float64: whether float64 gives about the same wrong number.
+    """
+    pairs = side_by_side(program, sample)
+    if not math.isfinite(got):
+        return _of_not_finite(pairs, program.form)
+    if also_in_float64:
+        return "clamp" if any(_clamp_binds(p.native) for p in pairs) else "approximation"
+    relevant = [p for p in pairs if in_gradient or not p.native.backward]
+    blamed = max(relevant, key=lambda p: p.amplification, default=None)
+    if blamed is None or blamed.amplification < 2:
+        return "backward_formula" if in_gradient else "approximation"
+    return _of_step(blamed, relevant, program.form)
+
+
+def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
+    """The first operation whose result is not finite tells."""
+    for index, pair in enumerate(pairs):
+        step = pair.native
+        if all(map(math.isfinite, step.output)):
+            continue
+        if not all(math.isfinite(v) for row in step.inputs for v in row):
+            return "indeterminate"
+        if not _is_singular(step):
+            return "overflow"
+        return _why_singular(pair, pairs[:index], form)
+    return "indeterminate"
+
+
+def _is_singular(step: Step) -> bool:
+    """Whether a non-finite result comes from a singular point rather than from size."""
+    if any(math.isnan(v) for v in step.output):
+        return True
+    zero = any(v == 0 for row in step.inputs for v in row)
+    return zero or step.name.startswith(("log", "atanh", "erfinv", "digamma", "lgamma"))
+
+
+def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
+    """What drove an operand into the singular point, if float64 was not driven there."""
+    moved = [(a, b) for x, y in zip(pair.native.inputs, pair.wide.inputs, strict=False) for a, b in zip(x, y, strict=False) if a != b]
+    if not moved:
+        return "singularity"
+    native, wide = max(moved, key=lambda ab: abs(ab[0] - ab[1]))
+    if native == 0 and abs(wide) < form.smallest_normal:
+        return "underflow"
+    maker = _maker(pair.native.inputs, earlier)
+    if maker is None:
+        return "singularity"
+    if maker.native.name in SATURATING:
+        return "saturation"
+    return "cancellation" if native == 0 else "absorption"
+
+
+def _maker(inputs: tuple[tuple[float, ...], ...], earlier: Sequence[Pair]) -> Pair | None:
+    return next((p for p in reversed(earlier) if p.native.output in inputs), None)
+
+
+def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
+    step, wide = blamed.native, blamed.wide
+    if step.name in CLAMPING:
+        return "clamp"
+    if step.name.startswith(("where", "threshold")):
+        return "branch"
+    operands = [abs(v) for row in wide.inputs for v in row]
+    if any(math.isinf(v) for row in step.inputs for v in row) or any(abs(v) >= form.largest / 2 for v in step.output):
+        return "overflow"
+    if any(abs(a) < form.smallest_normal <= abs(b) * 2 or (a == 0 and b != 0 and abs(b) < form.smallest_normal) for a, b in zip(step.output, wide.output, strict=False)):
+        if step.name in SUMS:
+            return "cancellation"
+        return "underflow"
+    if step.name in SATURATING:
+        return "saturation"
+    if step.name in SUMS:
+        small = max((abs(v) for v in wide.output), default=0.0) < max(operands, default=0.0) / 2
+        return "cancellation" if small else "absorption"
+    maker = _maker(step.inputs, [p for p in pairs if p.loss_out <= 4 or p.native is not step])
+    if maker is not None and maker.native.name in SATURATING:
+        return "saturation"
+    if maker is not None and maker.native.name in SUMS:
+        return "absorption"
+    return "backward_formula" if step.backward else "cancellation"
+
+
+def _clamp_binds(step: Step) -> bool:
+    return step.name in CLAMPING and bool(step.inputs) and step.output != step.inputs[0]

@@ -1,0 +1,185 @@
+"""Who says what is true: a written definition, a user's mpmath function, or the program itself in float64."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from flint import arb
+
+from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
+from stabkit.arithmetic.evaluate import Truth, evaluate
+from stabkit.arithmetic.plain import evaluate_plain
+from stabkit.domain import Argument, Fixed, Interval
+from stabkit.errors import DefinitionError
+from stabkit.finding import Oracle as OracleName
+from stabkit.floats import Format
+from stabkit.program import Program, points_of
+from stabkit.target import Target, load_module
+
+SIGN_VECTORS = 4
+SECONDS_A_POINT = 2.0
+
+Sample = Mapping[str, Any]
+
+
+class Oracle(Protocol):
+    """Answers with the truth at one sample.
+
+    Attributes:
+        name: as findings state it.
+        certified: whether the answer is proved rather than plausible.
+        thrifty: whether a point costs milliseconds, so that fewer are judged.
+    """
+
+    name: OracleName
+    certified: bool
+    thrifty: bool
+
+    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
+        """Values, and derivatives by the named arguments, of the summed components."""
+        ...
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function of a number system, on balls: certified."""
+
+    function: Callable[..., Any]
+    parameters: Mapping[str, str]  # argument of the target -> parameter of the definition
+    constants: Mapping[str, Any]
+    name: OracleName = "reference"
+    certified: bool = True
+    thrifty: bool = False
+
+    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
+        renamed = {self.parameters[n]: v for n, v in sample.items()}
+        found = evaluate(
+            lambda ctx, **inputs: self.function(ctx, **inputs, **self.constants),
+            renamed, form, [self.parameters[n] for n in gradient_of], SECONDS_A_POINT,
+        )  # fmt: skip
+        back = {p: n for n, p in self.parameters.items()}
+        return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
+
+
+@dataclass(frozen=True)
+class PlainDefinition:
+    """A user's function of mpmath numbers: settled by agreement of precisions and of steps."""
+
+    function: Callable[..., Any]
+    parameters: Mapping[str, str]
+    constants: Mapping[str, Any]
+    arguments: tuple[Argument, ...]
+    name: OracleName = "reference"
+    certified: bool = True
+    thrifty: bool = True
+
+    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
+        renamed = {self.parameters[n]: v for n, v in sample.items()}
+        back = {p: n for n, p in self.parameters.items()}
+        domains = {a.name: a.domain for a in self.arguments}
+
+        def room(parameter: str, x: float) -> tuple[bool, bool]:
+            domain = domains[back[parameter]]
+            return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
+
+        found = evaluate_plain(
+            lambda **inputs: self.function(**inputs, **self.constants),
+            renamed, form, [self.parameters[n] for n in gradient_of], room, SECONDS_A_POINT,
+        )  # fmt: skip
+        return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
+
+
+@dataclass(frozen=True)
+class WiderProgram:
+    """The same program in float64: plausible, uncertified. Where it is not finite it settles nothing."""
+
+    program: Program
+    name: OracleName = "program"
+    certified: bool = False
+    thrifty: bool = False
+
+    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
+        wide = self.program.in_dtype("float64")
+        outcome = wide.run(points_of(sample, wide.target.arguments, wide.form))
+        gradient = {n: tuple(map(_plausible, outcome.gradients[n].flatten().tolist())) for n in gradient_of if n in outcome.gradients}
+        return Truth(tuple(map(_plausible, outcome.values[0].double().tolist())), gradient, 53)
+
+
+def _plausible(value: float) -> Enclosure:
+    return Enclosure.of(arb(value)) if math.isfinite(value) else UNRESOLVED
+
+
+def oracle_for(target: Target, reference: str | None, program: Program) -> Oracle | None:
+    """The best oracle there is; None where float64 itself is audited without a reference.
+
+    Raises:
+        DefinitionError: where the reference cannot be found or does not fit the target's arguments.
+    """
+    function = _load(reference) if reference else target.definition
+    if function is None:
+        return None if program.form.name == "float64" else WiderProgram(program)
+    takes = _parameters(function, reference or target.name)
+    in_system = bool(takes) and takes[0] == "ctx"
+    names = _matched(target, takes[1:] if in_system else takes, reference or target.name)
+    literals = {p.name: p.domain.value for p in target.parameters if isinstance(p, Fixed) and p.name in takes}
+    constants = {**target.constants, **literals}
+    if in_system:
+        return Definition(function, names, constants)
+    return PlainDefinition(function, names, constants, target.arguments)
+
+
+def _load(reference: str) -> Callable[..., Any]:
+    place, colon, name = reference.rpartition(":")
+    if not colon:
+        raise DefinitionError(f"reference {reference!r}", "does not read PLACE:FUNCTION", "write module:function or file.py:function")
+    function = getattr(load_module(place), name, None)
+    if not callable(function):
+        raise DefinitionError(f"reference {reference!r}", f"is not a function of {place}", "check its name")
+    return function  # type: ignore[no-any-return]
+
+
+def _parameters(function: Callable[..., Any], label: str) -> list[str]:
+    try:
+        return [n for n, p in inspect.signature(function).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    except (ValueError, TypeError):
+        raise DefinitionError(f"reference {label!r}", "does not tell its parameters", "wrap it in a Python function") from None
+
+
+def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]:
+    """Arguments to parameters: by name where all names fit, else in order."""
+    names = [a.name for a in target.arguments]
+    if all(n in takes for n in names):
+        return {n: n for n in names}
+    if len(takes) < len(names):
+        raise DefinitionError(f"reference {label!r}", f"takes {len(takes)} inputs, the target {len(names)} ({', '.join(names)})", "give it one parameter for each")
+    return dict(zip(names, takes, strict=False))
+
+
+def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], seed: int = 0) -> list[Truth]:
+    """The truths at inputs moved by one unit roundoff each way, for a few random sign vectors.
+
+    The largest |difference| from the truth itself, over u, is the conditioning C of a number.
+    """
+    generator = random.Random(seed)
+    moved = []
+    for _ in range(SIGN_VECTORS):
+        nudged = {name: _nudged(value, form, generator) for name, value in sample.items()}
+        moved.append(oracle.truth(nudged, form, gradient_of))
+    return moved
+
+
+def _nudged(value: Any, form: Format, generator: random.Random) -> Any:
+    if isinstance(value, list):
+        return [_nudged(v, form, generator) for v in value]
+    if isinstance(value, (bool, int)) or not math.isfinite(value) or value == 0:
+        return value
+    sign = generator.choice((-1, 1))
+    if form.precision < 50:
+        return value * (1 + sign * form.unit_roundoff)  # exact in a double
+    return arb(value) * (1 + arb(sign * form.unit_roundoff))
+

@@ -1,0 +1,252 @@
+"""Running a target: in one dtype on one device, many samples at once where they do not influence each other."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from stabkit.domain import Argument, Booleans, Built, Fixed, Integers, Parameter
+from stabkit.errors import TargetError
+from stabkit.floats import FORMATS, Format
+from stabkit.target import Target
+
+Points: TypeAlias = dict[str, Tensor]  # by argument name, samples along the first axis
+
+PROBE_ULPS = 64  # vector lanes and tails of one kernel differ by that much
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program returned for N samples.
+
+    Attributes:
+        values: [N, M], M components a sample, in the dtype the program returned.
+        gradients: by argument name, of the sum of a sample's components; [N, *shape].
+        raised: [N], the samples at which the program raised instead.
+        complaint: the first exception, in words; None if nothing raised.
+        detached: the result carries no gradient although an argument asks for one.
+    """
+
+    values: Tensor
+    gradients: Points
+    raised: Tensor
+    complaint: str | None
+    detached: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """A target in one dtype on one device.
+
+    Attributes:
+        batched: whether samples run together; settled by `confirm_batching`.
+        seed: torch's generator starts from it at every call, so that random draws repeat.
+    """
+
+    target: Target
+    form: Format
+    device: str = "cpu"
+    batched: bool = False
+    seed: int = 0
+
+    def in_dtype(self, name: str) -> Program:
+        """The same program in another dtype."""
+        return Program(self.target, FORMATS[name], self.device, self.batched, self.seed)
+
+    def run(self, points: Points, gradients: bool = True) -> Outcome:
+        """Values and gradients at all samples; a sample that raises is marked and the others go on."""
+        call = _Caller(self)
+        count = len(next(iter(points.values())))
+        if self.batched:
+            rows = _isolating_failures(lambda part: call(part, count_of(part), gradients), points, count)
+        else:
+            rows = [_caught(lambda part: call(part, None, gradients), rows_of(points, i, i + 1), 1) for i in range(count)]
+        return _joined(rows, points)
+
+
+def count_of(points: Points) -> int:
+    """How many samples there are."""
+    return len(next(iter(points.values())))
+
+
+def rows_of(points: Points, start: int, stop: int) -> Points:
+    """The samples from start to stop."""
+    return {name: x[start:stop] for name, x in points.items()}
+
+
+def sample_of(points: Points, row: int) -> dict[str, Any]:
+    """One sample as numbers and nested lists, exactly."""
+    return {name: (x[row].double() if x.is_floating_point() else x[row]).tolist() for name, x in points.items()}
+
+
+def points_of(sample: Mapping[str, Any], arguments: tuple[Argument, ...], form: Format) -> Points:
+    """One sample as a batch of one in the dtype, values rounded to nearest."""
+    return {a.name: torch.tensor(sample[a.name], dtype=torch.float64).to(dtype_of(a, form)).reshape(1, *a.shape) for a in arguments}
+
+
+def dtype_of(argument: Argument, form: Format) -> torch.dtype:
+    """The dtype of an argument's tensor when `form` is audited."""
+    if isinstance(argument.domain, Booleans):
+        return torch.bool
+    return torch.int64 if isinstance(argument.domain, Integers) and argument.domain.index else form.dtype
+
+
+class _Caller:
+    """Calls the target's function with tensors in place of its parameters."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.function: Callable[..., Any] = program.target.function
+        if isinstance(self.function, torch.nn.Module):
+            self.function = copy.deepcopy(self.function).to(device=program.device, dtype=program.form.dtype)
+
+    def __call__(self, points: Points, count: int | None, gradients: bool) -> Outcome:
+        """One call; `count` samples along the batch dimension, or None for a single sample."""
+        leaves = self.leaves(points, single=count is None, gradients=gradients)
+        result = self.result_of(leaves)
+        values = result.reshape(1, -1) if count is None else result.reshape(count, -1)
+        wanted = {n: x for n, x in leaves.items() if x.requires_grad}
+        found: Points = {}
+        if wanted and result.requires_grad:
+            slopes = torch.autograd.grad(result, list(wanted.values()), torch.ones_like(result), allow_unused=True)
+            found = {
+                n: (torch.zeros_like(x) if g is None else g).detach().cpu().reshape(points[n].shape)
+                for (n, x), g in zip(wanted.items(), slopes, strict=True)
+            }
+        detached = bool(wanted) and not result.requires_grad
+        return Outcome(values.detach().cpu(), found, torch.zeros(len(values), dtype=torch.bool), None, detached)
+
+    def leaves(self, points: Points, single: bool, gradients: bool) -> Points:
+        """The tensors to differentiate by, on the device, with the dimensions that one call takes."""
+        found = {}
+        for a in self.program.target.arguments:
+            x = points[a.name].detach().to(self.program.device, copy=True)
+            x = x if a.batch or not single else x.reshape(a.shape)
+            found[a.name] = x.requires_grad_(gradients and a.is_differentiable and x.is_floating_point())
+        return found
+
+    def result_of(self, leaves: Points) -> Tensor:
+        """The loss: the first floating tensor that the target returns."""
+        target = self.program.target
+        values = [(p.name, _built(p, leaves)) for p in target.parameters]
+        positional = [v for _, v in values[: target.positional]]
+        torch.manual_seed(self.program.seed)
+        return loss_of(self.function(*positional, **dict(values[target.positional :]), **target.constants), target.name)
+
+
+def inputs_after(program: Program, points: Points) -> Points:
+    """What the tensors hold after one call without gradients, on the host; unchanged if the target raises."""
+    call = _Caller(program)
+    leaves = call.leaves(points, single=not program.batched, gradients=False)
+    with contextlib.suppress(Exception):
+        call.result_of(leaves)
+    return {n: x.detach().cpu().reshape(points[n].shape) for n, x in leaves.items()}
+
+
+def _built(parameter: Parameter, leaves: Points) -> Any:
+    if isinstance(parameter, Fixed):
+        return parameter.domain.value
+    if isinstance(parameter, Argument):
+        return leaves[parameter.name]
+    family = getattr(torch.distributions, parameter.distribution, None)
+    if family is None:
+        raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
+    return family(**{a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments})
+
+
+def loss_of(returned: Any, name: str) -> Tensor:
+    """The first floating tensor among what a target returns.
+
+    Raises:
+        TargetError: where there is none.
+    """
+    candidates = [returned] if isinstance(returned, Tensor) else list(returned.values()) if isinstance(returned, Mapping) else returned
+    tensors = [v for v in candidates if isinstance(v, Tensor)] if isinstance(candidates, (list, tuple)) else []
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            return tensor
+    kind = f"a tensor of {tensors[0].dtype}" if tensors else f"a {type(returned).__name__}"
+    raise TargetError(f"target {name!r}", f"returns {kind}, not a floating tensor", "return the loss as a tensor")
+
+
+def _caught(call: Callable[[Points], Outcome], points: Points, count: int) -> Outcome:
+    try:
+        return call(points)
+    except TargetError:
+        raise
+    except Exception as error:  # the target's own; reported, and the sample counted as raised
+        text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        return Outcome(torch.full((count, 1), math.nan), {}, torch.ones(count, dtype=torch.bool), text.rstrip(": "))
+
+
+def _isolating_failures(call: Callable[[Points], Outcome], points: Points, count: int) -> list[Outcome]:
+    """Runs a batch; where it raises, halves it until the samples that raise stand alone (64 calls at most)."""
+    done, waiting, calls = [], [(0, count)], 0
+    while waiting:
+        start, stop = waiting.pop(0)
+        outcome = _caught(call, rows_of(points, start, stop), stop - start)
+        calls += 1
+        if outcome.complaint and stop - start > 1 and calls < 64:
+            middle = (start + stop) // 2
+            waiting = [(start, middle), (middle, stop), *waiting]
+        else:
+            done.append(outcome)
+    return done
+
+
+def _joined(rows: list[Outcome], points: Points) -> Outcome:
+    """Outcomes of consecutive samples as one; what a raising sample lacks is NaN."""
+    good = [r for r in rows if r.complaint is None]
+    width = max((r.values.shape[1] for r in good), default=1)
+    dtype = good[0].values.dtype if good else torch.float64
+    values = torch.cat([r.values.to(dtype) if r.complaint is None and r.values.shape[1] == width else torch.full((len(r.raised), width), math.nan, dtype=dtype) for r in rows])
+    names = {n for r in good for n in r.gradients}
+    gradients, start = {n: torch.full(points[n].shape, math.nan, dtype=points[n].dtype) for n in names}, 0
+    for r in rows:
+        for n, g in r.gradients.items():
+            gradients[n][start : start + len(r.raised)] = g
+        start += len(r.raised)
+    complaint = next((r.complaint for r in rows if r.complaint), None)
+    return Outcome(values, gradients, torch.cat([r.raised for r in rows]), complaint, any(r.detached for r in good))
+
+
+def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
+    """The program with `batched` settled by a probe: the same samples together and one at a time.
+
+    Returns:
+        The program, and why its samples run one at a time ('' if they run together).
+
+    Raises:
+        TargetError: where it raises at every probe, returns no tensor, or detaches its result.
+    """
+    alone = program.run(points)
+    if bool(alone.raised.all()):
+        raise TargetError(f"target {program.target.name!r}", f"raises at every input tried ({alone.complaint})", "declare its arguments with --arg NAME=DOMAIN")
+    if alone.detached:
+        raise TargetError(f"target {program.target.name!r}", "returns a result without gradient", "do not detach it, or mark its arguments data: to audit the value alone")
+    if not all(a.batch for a in program.target.arguments):
+        return program, "declared without a batch dimension"
+    together = _Caller(program)
+    try:
+        outcome = together(points, len(alone.values), gradients=True)
+    except Exception:  # any failure of the batched call means one call a sample
+        return program, "it takes one sample a call"
+    if outcome.values.shape != alone.values.shape:
+        return program, "it reduces over the batch"
+    pairs = [(outcome.values, alone.values), *((outcome.gradients[n], g) for n, g in alone.gradients.items() if n in outcome.gradients)]
+    ok = ~alone.raised
+    if not all(_close(a[ok], b[ok], program.form) for a, b in pairs):
+        return program, "samples of a batch influence each other"
+    return Program(program.target, program.form, program.device, True, program.seed), ""
+
+
+def _close(a: Tensor, b: Tensor, form: Format) -> bool:
+    tolerance = PROBE_ULPS * 2 * form.unit_roundoff
+    return torch.allclose(a.double(), b.double(), rtol=tolerance, atol=PROBE_ULPS * form.smallest_subnormal, equal_nan=True)

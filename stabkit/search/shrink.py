@@ -1,0 +1,84 @@
+"""From a failing sample to the simplest numbers that still fail in the same way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from stabkit.domain import Argument, Interval
+from stabkit.floats import Format, nearest, shortest
+from stabkit.search.lattice import Lattice
+
+PLAIN = (0.0, 1.0, -1.0, 2.0, 0.5, 10.0, -2.0, 3.0, -0.5, -10.0, 0.1, 100.0, 1000.0)
+
+
+def shrink(sample: dict[str, Any], arguments: Sequence[Argument], form: Format, fails: Callable[[dict[str, Any]], bool], tries: int) -> dict[str, Any]:
+    """The sample with each element replaced by simpler numbers for as long as `fails` holds.
+
+    Args:
+        sample: numbers or nested lists by argument name; it fails.
+        fails: whether a sample, rounded to the dtype, still fails alike.
+        tries: how many samples may be tried.
+    """
+    best, left, progress = sample, tries, True
+    while progress and left > 0:
+        progress = False
+        for name, place, lattice in _elements(best, arguments, form):
+            for simpler in _simpler(_at(best[name], place), lattice):
+                if left <= 0:
+                    break
+                left -= 1
+                candidate = {**best, name: _replaced(best[name], place, simpler)}
+                if fails(candidate):
+                    best, progress = candidate, True
+                    break
+    return best
+
+
+def complexity(value: float) -> float:
+    """How long a number is to write: significant digits and size of its decimal exponent."""
+    if value == 0:
+        return 0.0
+    if not math.isfinite(value):
+        return 3.0
+    mantissa, _, exponent = f"{abs(value):.16e}".partition("e")
+    return len(mantissa.replace(".", "").rstrip("0")) * 2 + abs(int(exponent)) * 0.5 + (value < 0) * 0.5
+
+
+def _elements(sample: dict[str, Any], arguments: Sequence[Argument], form: Format) -> Iterator[tuple[str, tuple[int, ...], Lattice]]:
+    for a in arguments:
+        if isinstance(a.domain, Interval):
+            lattice = Lattice(a.domain, form, a.name)
+            for place in _places(sample[a.name]):
+                yield a.name, place, lattice
+
+
+def _places(value: Any) -> list[tuple[int, ...]]:
+    if not isinstance(value, list):
+        return [()]
+    return [(i, *rest) for i, v in enumerate(value) for rest in _places(v)]
+
+
+def _at(value: Any, place: tuple[int, ...]) -> float:
+    for i in place:
+        value = value[i]
+    return float(value)
+
+
+def _replaced(value: Any, place: tuple[int, ...], new: float) -> Any:
+    if not place:
+        return new
+    return [_replaced(v, place[1:], new) if i == place[0] else v for i, v in enumerate(value)]
+
+
+def _simpler(value: float, lattice: Lattice) -> Iterator[float]:
+    """Legal numbers simpler than `value`, the simplest first."""
+    rounded = [float(f"{value:.{digits}e}") for digits in range(4)] if math.isfinite(value) else []
+    powers = [math.copysign(10.0 ** round(math.log10(abs(value))), value)] if math.isfinite(value) and abs(value) > 1e-300 else []
+    candidates = sorted({*PLAIN, *rounded, *powers}, key=complexity)
+    current = complexity(shortest(value, lattice.form))
+    for c in candidates:
+        if complexity(c) < current and lattice.contains(nearest(c, lattice.form)) and nearest(c, lattice.form) != value:
+            yield c
+

@@ -1,0 +1,145 @@
+"""One target in one dtype: points drawn, run, screened and judged. The checks read what comes out of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Generator
+
+from stabkit.domain import Argument, Interval, Point
+from stabkit.floats import from_ordinals, ordinals
+from stabkit.judge import Judgement, Kind
+from stabkit.oracle import Oracle
+from stabkit.program import Outcome, Points, Program, sample_of
+from stabkit.search.lattice import Lattice
+from stabkit.search.points import draw, extremeness
+from stabkit.search.screen import choose, suspicion
+from stabkit.verification import judge_sample
+
+ROUNDS = 3
+BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What was run and judged.
+
+    Attributes:
+        samples: the judged samples, by the row number of their judgements.
+        judgements: one for each judged number.
+        run: how many samples ran natively.
+        raised: how many of them raised, and the first complaint.
+        ended_by: `count`, `exhaustion` of a small domain, or `time`.
+    """
+
+    program: Program
+    oracle: Oracle | None
+    samples: Sequence[dict[str, Any]] = ()
+    judgements: Sequence[Judgement] = ()
+    run: int = 0
+    raised: int = 0
+    complaint: str | None = None
+    ended_by: str = "count"
+
+    @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
+        """The target's tensors."""
+        return self.program.target.arguments
+
+    def count(self, kind: Kind) -> int:
+        """How many numbers of that kind were judged."""
+        return sum(j.kind is kind for j in self.judgements)
+
+    def failures(self, kind: Kind, gradient: bool) -> list[Judgement]:
+        """The failed numbers of that kind, of the value or of the gradient."""
+        return [j for j in self.judgements if j.kind is kind and j.of.startswith("gradient") == gradient]
+
+    def remoteness(self, row: int) -> float:
+        """How far a judged sample lies from everyday inputs, in binades."""
+        return extremeness(self.samples[row], self.arguments)
+
+
+def sweep(program: Program, oracle: Oracle | None, seconds: float, seed: int) -> Sweep:
+    """Draws points in rounds until the count or the time is spent; every number of a chosen sample is judged."""
+    generator = Generator().manual_seed(seed)
+    deadline = time.monotonic() + seconds
+    found = Sweep(program, oracle)
+    for number in range(ROUNDS):
+        points, whole = _points(program, number, generator)
+        outcome = program.run(points)
+        rows = _rows_to_judge(program, oracle, points, outcome, generator)
+        judged = _judged(program, oracle, points, outcome, rows, len(found.samples), deadline)
+        found = _extended(found, points, outcome, judged)
+        if whole or time.monotonic() > deadline:
+            return replace(found, ended_by="exhaustion" if whole else "time")
+    return found
+
+
+def _points(program: Program, number: int, generator: Generator) -> tuple[Points, bool]:
+    """The samples of one round, and whether they are all there are."""
+    arguments = program.target.arguments
+    if all(isinstance(a.domain, Point) for a in arguments):
+        return draw(arguments, program.form, 1, generator), True
+    lone = arguments[0]
+    if len(arguments) == 1 and isinstance(lone.domain, Interval) and not lone.shape and program.form.bits is torch.int16 and program.batched:
+        return {lone.name: _every_float(Lattice(lone.domain, program.form, lone.name))}, True
+    count = BATCHED_POINTS if program.batched else LONE_POINTS
+    points = draw(arguments, program.form, count, generator)
+    if number == 0 and len(arguments) == 1 and isinstance(lone.domain, Interval) and not lone.shape:
+        marks = Lattice(lone.domain, program.form, lone.name).landmarks.to(program.form.dtype)[:count]
+        points[lone.name][: len(marks)] = marks
+    return points, False
+
+
+def _every_float(lattice: Lattice) -> torch.Tensor:
+    first, last = ordinals(torch.tensor([lattice.low, lattice.high], dtype=lattice.form.dtype)).tolist()
+    inside = from_ordinals(torch.arange(first, last + 1), lattice.form)
+    return torch.cat([inside, torch.tensor(lattice.legal_infinities, dtype=lattice.form.dtype)])
+
+
+def _rows_to_judge(program: Program, oracle: Oracle | None, points: Points, outcome: Outcome, generator: Generator) -> list[int]:
+    scores = suspicion(program, points, outcome, generator)
+    thrifty = oracle is not None and oracle.thrifty
+    remoteness = torch.tensor([0.0]) if len(outcome.values) == 1 else _remoteness(points, program.target.arguments)
+    rows = choose(scores, remoteness, 30 if thrifty else 90, 80 if thrifty else 400, generator)
+    return [r for r in rows if not outcome.raised[r]]
+
+
+def _remoteness(points: Points, arguments: Sequence[Argument]) -> torch.Tensor:
+    """Binades outside the everyday range of all samples at once, as `extremeness` has it for one."""
+    worst = torch.zeros(len(next(iter(points.values()))), dtype=torch.float64)
+    for a in arguments:
+        if isinstance(a.domain, Interval):
+            size = points[a.name].double().abs().reshape(len(worst), -1)
+            above = torch.log2(size / (1e6 if a.domain.low >= 0 else 20.0))
+            below = torch.where(size > 0, torch.log2(1e-6 / size), 0.0)
+            worst = torch.maximum(worst, torch.maximum(above, below).amax(1).clamp(0, 2000))
+    return worst
+
+
+def _judged(
+    program: Program, oracle: Oracle | None, points: Points, outcome: Outcome, rows: Iterable[int], start: int, deadline: float
+) -> list[tuple[dict[str, Any], list[Judgement]]]:
+    found: list[tuple[dict[str, Any], list[Judgement]]] = []
+    for row in rows:
+        if found and time.monotonic() > deadline:
+            break
+        sample = sample_of(points, row)
+        found.append((sample, judge_sample(program, oracle, sample, outcome, row, start + len(found))))
+    return found
+
+
+def _extended(found: Sweep, points: Points, outcome: Outcome, judged: list[tuple[dict[str, Any], list[Judgement]]]) -> Sweep:
+    return replace(
+        found,
+        samples=[*found.samples, *(s for s, _ in judged)],
+        judgements=[*found.judgements, *(j for _, js in judged for j in js)],
+        run=found.run + len(outcome.values),
+        raised=found.raised + int(outcome.raised.sum()),
+        complaint=found.complaint or outcome.complaint,
+    )

@@ -1,0 +1,191 @@
+"""What is to be audited: from `module:callable`, `path/file.py:callable` or `zoo:name` to something that can be called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from stabkit import zoo
+from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
+from stabkit.errors import StabkitError, TargetError
+from stabkit.spec import Status, stable
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to audit, with all that was declared or guessed about it.
+
+    Attributes:
+        name: as the user wrote it.
+        function: the callable; an `nn.Module` as an instance.
+        parameters: every argument it is called with, in order.
+        positional: how many of them are passed by position.
+        definition: a zoo entry's definition, or None.
+        status: a zoo entry's label.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    positional: int = 0
+    definition: Callable[..., Any] | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = stable
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """The tensors, those inside distribution objects included."""
+        return tuple(leaves_of(self.parameters))
+
+    @property
+    def guesses(self) -> tuple[Argument, ...]:
+        """The arguments whose domain is a guess."""
+        return tuple(a for a in self.arguments if a.guessed)
+
+
+def leaves_of(parameters: Sequence[Parameter]) -> Iterator[Argument]:
+    """The tensor arguments among parameters, in order."""
+    for p in parameters:
+        if isinstance(p, Built):
+            yield from p.arguments
+        elif isinstance(p, Argument):
+            yield p
+
+
+def resolve(name: str, declared: Sequence[Parameter]) -> Target:
+    """The target of that name with the declared arguments, the rest guessed.
+
+    Raises:
+        TargetError: where it cannot be found, is not callable, or an argument is missing or unknown.
+    """
+    if name == "zoo" or name.startswith("zoo:"):
+        return _from_zoo(name, declared)
+    function = _callable(name)
+    call = function.forward if isinstance(function, torch.nn.Module) else function
+    try:
+        signature = inspect.signature(call)
+    except (ValueError, TypeError):
+        return _without_signature(name, function, declared)
+    return _with_signature(name, function, signature, declared)
+
+
+def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
+    (spec,) = zoo.find(name)
+    given = {p.name: p for p in declared}
+    unknown = [n for n in given if n not in {p.name for p in spec.parameters}]
+    if unknown:
+        raise _unknown(name, unknown[0], [p.name for p in spec.parameters])
+    parameters = tuple(given.get(p.name, p) for p in spec.parameters)
+    positional = sum(1 for p in parameters if not isinstance(p, Fixed))
+    return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)
+
+
+def _with_signature(name: str, function: Callable[..., Any], signature: inspect.Signature, declared: Sequence[Parameter]) -> Target:
+    given = {p.name: p for p in declared}
+    takes = signature.parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    named = {n: p for n, p in takes.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    for unknown in (n for n in given if n not in named and not open_ended):
+        raise _unknown(name, unknown, list(named))
+    parameters = [given.get(n) or _guess(name, p) for n, p in named.items() if n in given or p.default is p.empty]
+    parameters += [p for n, p in given.items() if n not in named]
+    positional = sum(1 for p in parameters if p.name in named and named[p.name].kind is inspect.Parameter.POSITIONAL_ONLY)
+    if not any(leaves_of(parameters)):
+        raise TargetError(f"target {name!r}", "takes no tensor that could be varied", "declare one with --arg NAME=DOMAIN")
+    return Target(name, function, tuple(parameters), positional)
+
+
+def _without_signature(name: str, function: Callable[..., Any], declared: Sequence[Parameter]) -> Target:
+    if not any(leaves_of(declared)):
+        raise TargetError(f"target {name!r}", "does not tell its parameters", "declare them in order: --arg x=real --arg y=positive")
+    tensors = [p for p in declared if not isinstance(p, Fixed)]
+    fixed = [p for p in declared if isinstance(p, Fixed)]
+    return Target(name, function, (*tensors, *fixed), len(tensors))
+
+
+def _guess(name: str, parameter: inspect.Parameter) -> Argument:
+    annotation = parameter.annotation
+    if annotation not in (parameter.empty, torch.Tensor, "Tensor", "torch.Tensor", Any, "Any"):
+        label = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+        if label in ("str", "bool", "int", "dict", "list", "tuple") or "Distribution" in label:
+            raise TargetError(
+                f"argument {parameter.name!r} of {name!r}",
+                f"is a {label} and has no default",
+                f"""declare it: --arg "{parameter.name}==VALUE" for a Python value, or --arg '{parameter.name}=Normal(loc:real,scale:positive)'""",
+            )
+    return Argument(parameter.name, guess_domain(parameter.name), guessed=True)
+
+
+def _unknown(target: str, name: str, known: Sequence[str]) -> TargetError:
+    close = difflib.get_close_matches(name, known, 1)
+    return TargetError(f"argument {name!r}", f"is not one of {target!r}", f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}")
+
+
+def _callable(name: str) -> Callable[..., Any]:
+    place, colon, attribute = name.rpartition(":")
+    if not colon or not attribute or not place:
+        raise TargetError(f"target {name!r}", "does not read PLACE:CALLABLE", "write module:function, path/file.py:function or zoo:name")
+    found: Any = load_module(place)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [n for n in dir(found) if not n.startswith("_")]
+            close = difflib.get_close_matches(part, public, 1)
+            raise TargetError(f"target {name!r}", f"has no {part!r} in {place}", f"did you mean {close[0]!r}?" if close else "check the spelling")
+        found = getattr(found, part)
+    if isinstance(found, type) and issubclass(found, torch.nn.Module):
+        try:
+            found = found()
+        except TypeError as error:
+            raise TargetError(f"module {name!r}", f"cannot be built without arguments ({error})", "point to an instance instead") from error
+    if not callable(found) or isinstance(found, type):
+        raise TargetError(f"target {name!r}", f"is a {type(found).__name__}, not a function or an nn.Module", "point to something that is called with tensors")
+    return found  # type: ignore[no-any-return]
+
+
+def load_module(place: str) -> ModuleType:
+    """The module that a dotted name or a path to a .py file means; the working directory is importable.
+
+    Raises:
+        TargetError: where it is missing or fails to import.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        if place.endswith(".py"):
+            return _load_file(Path(place))
+        return importlib.import_module(place)
+    except StabkitError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (place == error.name or place.startswith(error.name + ".")):
+            raise TargetError(f"module {place!r}", "cannot be found", "check the name, or run from the folder it is in") from error
+        raise TargetError(f"module {place!r}", f"needs {error.name!r}, which is not installed", f"install {error.name}") from error
+    except Exception as error:  # whatever the user's module raises at import is the user's to see
+        raise TargetError(f"module {place!r}", f"fails to import ({type(error).__name__}: {error})", "mend it first") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise TargetError(f"file {str(path)!r}", "does not exist", "check the path")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"file {str(path)!r}", "is not a Python source file", "give a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+

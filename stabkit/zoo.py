@@ -1,0 +1,37 @@
+"""The zoo: every quantity that ships, by name and by family."""
+
+import importlib
+import pkgutil
+from functools import cache
+
+import stabkit.losses
+from stabkit.errors import TargetError
+from stabkit.spec import Spec
+
+
+@cache
+def families() -> dict[str, tuple[Spec, ...]]:
+    """The specs of each family, by family name. A family is a module that has `SPECS`."""
+    modules = {"parameterizations": "stabkit.parameterizations"}
+    modules |= {m.name: f"stabkit.losses.{m.name}" for m in pkgutil.iter_modules(stabkit.losses.__path__)}
+    found = {name: getattr(importlib.import_module(path), "SPECS", ()) for name, path in modules.items()}
+    return {name: specs for name, specs in found.items() if specs}
+
+
+def find(name: str) -> tuple[Spec, ...]:
+    """The specs that `zoo`, `zoo:family` or `zoo:name` means.
+
+    Raises:
+        TargetError: naming what there is.
+    """
+    _, _, key = name.partition(":")
+    everything = families()
+    if not key:
+        return tuple(spec for specs in everything.values() for spec in specs)
+    if key in everything:
+        return everything[key]
+    named = tuple(spec for specs in everything.values() for spec in specs if spec.name == key)
+    if not named:
+        known = ", ".join([*everything, *(spec.name for specs in everything.values() for spec in specs)])
+        raise TargetError(f"target {name!r}", "is not in the zoo", f"it has {known}")
+    return named
