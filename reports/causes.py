@@ -72,8 +72,14 @@ def verdict_words(target: TargetResult) -> str:
         return f"{target.status.replace('_', ' ')}: {target.reason}"
     if not target.findings:
         unresolved = sum(v.verdict == "unresolved" for v in target.verdicts)
-        return "passed every claim that applies" if not unresolved else f"nothing failed, {unresolved} verdicts unresolved"
-    counts = [f"{sum(f.severity == s for f in target.findings)} {s}s" for s in SEVERITIES if any(f.severity == s for f in target.findings)]
+        return (
+            "passed every claim that applies" if not unresolved else f"nothing failed, {unresolved} verdicts unresolved"
+        )
+    counts = [
+        f"{sum(f.severity == s for f in target.findings)} {s}s"
+        for s in SEVERITIES
+        if any(f.severity == s for f in target.findings)
+    ]
     return ", ".join(counts)
 
 

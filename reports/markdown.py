@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from stabkit.finding import Result, TargetResult, count
 from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+
+from stabkit.finding import Result, TargetResult, count
 
 
 def markdown(result: Result) -> list[str]:
@@ -29,7 +30,14 @@ def _section(target: TargetResult) -> list[str]:
 def _row(cause: Cause) -> str:
     lead = cause.lead
     dtypes = " ".join(SHORT_DTYPES[d] for d in cause.dtypes)
-    cells = (lead.severity, f"{lead.code} {lead.claim} ({', '.join(cause.numbers)})", dtypes, outcome_words(lead), _code(witness_words(lead)), lead.cause)
+    cells = (
+        lead.severity,
+        f"{lead.code} {lead.claim} ({', '.join(cause.numbers)})",
+        dtypes,
+        outcome_words(lead),
+        _code(witness_words(lead)),
+        lead.cause,
+    )
     return "| " + " | ".join(c if c.startswith("`") else _plain(c) for c in cells) + " |"
 
 

@@ -6,9 +6,9 @@ from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined, Template
+from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words, written
 
 from stabkit.finding import Result, TargetResult, count
-from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words, written
 
 WORDS = {"passed": "✓ pass", "failed": "✗ FAIL", "unresolved": "? open", "not_applicable": "– n/a"}
 
@@ -34,7 +34,11 @@ def headline(result: Result) -> str:
     errors = [(c.lead, t) for t in result.targets for c in causes_of(t) if c.lead.severity == "error"]
     if not errors:
         clean = count(result, "warning") == 0
-        return "PASSED: no claim failed" if clean and not unjudged else f"NO ERRORS: {count(result, 'warning')} warnings, {len(unjudged)} targets not judged"
+        return (
+            "PASSED: no claim failed"
+            if clean and not unjudged
+            else f"NO ERRORS: {count(result, 'warning')} warnings, {len(unjudged)} targets not judged"
+        )
     lead, target = min(errors, key=lambda e: e[0].extremeness)
     return f"FAILED: {target.target} gives {outcome_words(lead)} at {witness_words(lead)} in {lead.dtype}"
 
@@ -52,7 +56,13 @@ def anchor(cause: Cause) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"written": written, "witness": witness_words, "outcome": outcome_words, "words": verdict_words, "anchor": anchor}
+    environment.filters |= {
+        "written": written,
+        "witness": witness_words,
+        "outcome": outcome_words,
+        "words": verdict_words,
+        "anchor": anchor,
+    }
     environment.globals |= {"scores": scores, "short": SHORT_DTYPES}
     source = resources.files("stabkit.reports").joinpath("templates", "page.html").read_text(encoding="utf-8")
     return environment.from_string(source)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stabkit.finding import Result, TargetResult, count
 from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+
+from stabkit.finding import Result, TargetResult, count
 
 MOST_LINES = 25
 MARKS = {"error": "E", "warning": "W", "note": "N"}
@@ -41,8 +42,11 @@ def _blocks(targets: Sequence[TargetResult], room: int) -> list[str]:
     if not targets:
         return []
     if len(targets) > room:
-        shown, hidden = targets[: room - 1], targets[room - 1 :]
-        return [*(_target_line(t) for t in shown), f"… {len(hidden)} more targets with findings: --output-format full"]
+        hidden = len(targets) - room + 1
+        return [
+            *(_target_line(t) for t in targets[: room - 1]),
+            f"… {hidden} more targets with findings: --output-format full",
+        ]
     causes = {t.target: causes_of(t) for t in targets}
     lines_left = room - len(targets)
     shares = _shares([len(causes[t.target]) for t in targets], lines_left)
@@ -91,24 +95,32 @@ def _passed_line(targets: Sequence[TargetResult]) -> str:
 
 def _foot(result: Result) -> list[str]:
     judged = [t for t in result.targets if t.status in ("audited", "failed")]
-    summary = f"{len(judged)} of {len(result.targets)} targets judged: {count(result, 'error')} errors, {count(result, 'warning')} warnings"
+    found = f"{count(result, 'error')} errors, {count(result, 'warning')} warnings"
+    summary = f"{len(judged)} of {len(result.targets)} targets judged: {found}"
     unresolved = sum(c.unresolved for t in result.targets for c in t.coverage)
     lines = [f"{summary}; {unresolved} numbers unresolved" + ("" if result.complete else "; INCOMPLETE")]
     for target in result.targets:
-        lines += [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []
+        lines += (
+            [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []
+        )
     return lines[:4]
 
 
 def _target_in_full(target: TargetResult) -> list[str]:
-    lines = [_target_line(target), f"  judged by {target.oracle}; arguments {'; '.join(target.arguments)}"] if target.oracle else [_target_line(target)]
+    lines = (
+        [_target_line(target), f"  judged by {target.oracle}; arguments {'; '.join(target.arguments)}"]
+        if target.oracle
+        else [_target_line(target)]
+    )
     lines += [f"  note: {n}" for n in target.notes]
     for cause in causes_of(target):
         lead = cause.lead
         lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
-    lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
+    open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
+    lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in open_ends]
     lines += [
-        f"  {SHORT_DTYPES[c.dtype]}: {c.run} points run, {c.judged} judged, {c.unresolved} numbers unresolved, {c.undefined} undefined, "
-        f"{c.range_limits} beyond the range, {c.raised} raised"
+        f"  {SHORT_DTYPES[c.dtype]}: {c.run} points run, {c.judged} judged, {c.raised} raised; "
+        f"numbers: {c.unresolved} unresolved, {c.undefined} undefined, {c.range_limits} beyond the range"
         for c in target.coverage
     ]
     return lines

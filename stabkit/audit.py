@@ -1,4 +1,7 @@
-"""Auditing one target: every dtype swept, every claim judged, every cause reported once. Yields events, prints nothing."""
+"""Auditing one target: every dtype swept, every claim judged, every cause reported once.
+
+Yields events and prints nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 
 from stabkit.audit_job import Job
 from stabkit.checks import NAMES, Check, checks
-from stabkit.diagnosis import findings_of
+from stabkit.diagnosis import Diagnosis
 from stabkit.domain import parse_parameter
 from stabkit.errors import DomainError, StabkitError, TargetError
 from stabkit.events import Begun, Ended, Event, Judged
@@ -22,6 +25,7 @@ from stabkit.program import Program, confirm_batching
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, resolve
+from stabkit.verification import Examiner
 
 SWEEP_SHARE = 0.6  # of a dtype's time; the rest is for shrinking and causes
 PROBES = 5
@@ -60,7 +64,12 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
         oracle = oracle_for(target, job.reference, program)
         if not begun:
             begun = True
-            yield Begun(_oracle_words(oracle), [str(p) for p in target.parameters], [str(a) for a in target.guesses], _notes(why_alone))
+            yield Begun(
+                _oracle_words(oracle),
+                [str(p) for p in target.parameters],
+                [str(a) for a in target.guesses],
+                _notes(why_alone),
+            )
         event = _judged(job, program, oracle, share)
         failed = failed or any(f.severity == "error" for f in event.findings)
         judged = True
@@ -90,7 +99,7 @@ def _not_applicable(job: Job, dtype: str, reason: str) -> list[Verdict]:
 def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -> Judged:
     """One dtype, from sweep to findings."""
     deadline = time.monotonic() + seconds
-    swept = sweep(program, oracle, seconds * SWEEP_SHARE, job.seed)
+    swept = sweep(Examiner(program, oracle), seconds * SWEEP_SHARE, job.seed)
     verdicts, findings = [], []
     for check in checks():
         verdict, found = _claim(job, swept, check, deadline)
@@ -109,7 +118,7 @@ def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdi
     inapplicable = check.applies(swept)
     if inapplicable:
         return verdict("not_applicable", inapplicable), []
-    found = findings_of(check.claim, list(check.failures(swept)), swept, _command(job), deadline)
+    found = Diagnosis(check.claim, swept, _command(job), deadline).findings(list(check.failures(swept)))
     if any(f.severity != "note" for f in found):
         return verdict("failed", f"{len(found)} {'cause' if len(found) == 1 else 'causes'}"), found
     open_ends = _open_ends(swept, name)

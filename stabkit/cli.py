@@ -33,16 +33,43 @@ def main() -> None:
 
 @main.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-@click.option("--arg", "arguments", multiple=True, metavar="NAME=DOMAIN", help="Domain of an argument, e.g. scale=positive or x=data:[0,1]@[*,8].")
-@click.option("--reference", metavar="PLACE:FUNCTION", help="What is true, for one sample, as mpmath code or as a function of a number system.")
+@click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="NAME=DOMAIN",
+    help="Domain of an argument, e.g. scale=positive or x=data:[0,1]@[*,8].",
+)
+@click.option(
+    "--reference",
+    metavar="PLACE:FUNCTION",
+    help="What is true, for one sample, as mpmath code or as a function of a number system.",
+)
 @click.option("--dtype", "dtypes", default=",".join(DTYPES), show_default=True, help="Comma-separated dtypes.")
 @click.option("--device", default="cpu", show_default=True, help="Where the target runs, e.g. cuda.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the points drawn.")
-@click.option("--max-time", type=click.FloatRange(min=1), metavar="SECONDS", help="For the whole command; what was judged by then is reported.")
+@click.option(
+    "--max-time",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="For the whole command; what was judged by then is reported.",
+)
 @click.option("--output-format", type=click.Choice(FORMATS), default="concise", show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the output there instead.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the output there instead.",
+)
 @click.option("--report", type=click.Choice(["html"]), help=f"Also write a report: {REPORT} in the working directory.")
-@click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), default="error", show_default=True, help="What makes the exit code 1.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "never"]),
+    default="error",
+    show_default=True,
+    help="What makes the exit code 1.",
+)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever was found.")
 def audit(targets: tuple[str, ...], **options: Any) -> None:
     """Audit losses: module:callable, path/file.py:callable, zoo:name, zoo:family or zoo.
@@ -79,7 +106,9 @@ def _check(options: dict[str, Any]) -> None:
     dtypes = tuple(d.strip() for d in options["dtypes"].split(",") if d.strip())
     for name in dtypes or ("",):
         if name not in DTYPES:
-            raise StabkitError(f"dtype {name!r}", f"is not one of {', '.join(DTYPES)}", "write for instance --dtype float16,float32")
+            raise StabkitError(
+                f"dtype {name!r}", f"is not one of {', '.join(DTYPES)}", "write for instance --dtype float16,float32"
+            )
     options["dtypes"] = tuple(dict.fromkeys(dtypes))
     names = [parse_parameter(text).name for text in options["arguments"]]
     for name in names:
@@ -87,10 +116,14 @@ def _check(options: dict[str, Any]) -> None:
             raise StabkitError(f"argument {name!r}", "is declared twice", "keep one --arg for it")
     device = options["device"].partition(":")[0]
     if device not in ("cpu", "cuda"):
-        raise StabkitError(f"device {options['device']!r}", "is neither cpu nor cuda", "write --device cpu or --device cuda")
+        raise StabkitError(
+            f"device {options['device']!r}", "is neither cpu nor cuda", "write --device cpu or --device cuda"
+        )
     for path in (options["output"], Path(REPORT) if options["report"] else None):
         if path is not None and not os.access(path.resolve().parent, os.W_OK):
-            raise StabkitError(f"folder {str(path.resolve().parent)!r}", "cannot be written to", "choose another place for the output")
+            raise StabkitError(
+                f"folder {str(path.resolve().parent)!r}", "cannot be written to", "choose another place for the output"
+            )
 
 
 def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
@@ -105,7 +138,14 @@ def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
         try:
             names = workers.expand(targets)
             seconds = _seconds_each(options["max_time"], len(names), workers.count, time.monotonic() - started)
-            shared = (tuple(options["arguments"]), options["reference"], options["dtypes"], options["device"], options["seed"], seconds)
+            shared = (
+                tuple(options["arguments"]),
+                options["reference"],
+                options["dtypes"],
+                options["device"],
+                options["seed"],
+                seconds,
+            )
             jobs = [Job(name, *shared) for name in names]
             collected = [Collected(name) for name in names]
             with _progress(len(names)) as advance:

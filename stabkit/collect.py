@@ -53,7 +53,9 @@ class Collected:
         )
 
 
-def result_of(collected: Iterable[Collected], command: str, seed: int, fail_on: str, exit_zero: bool, interrupted: bool) -> Result:
+def result_of(
+    collected: Iterable[Collected], command: str, seed: int, fail_on: str, exit_zero: bool, interrupted: bool
+) -> Result:
     """The result of a run, exit code included."""
     targets = [c.result() for c in collected]
     complete = not interrupted and all(t.status in ("audited", "failed") for t in targets)

@@ -13,7 +13,10 @@ from typing import Any, TypeAlias
 
 from stabkit.errors import DomainError
 
-KINDS = "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, simplex, Normal(loc:real,…), ='literal'"
+KINDS = (
+    "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, "
+    "simplex, Normal(loc:real,…), ='literal'"
+)
 NAMED = {
     "real": ("(", -math.inf, math.inf, ")"),
     "positive": ("(", 0.0, math.inf, ")"),
@@ -171,12 +174,15 @@ def parse_parameter(text: str) -> Parameter:
         DomainError: naming the part that cannot be read.
 
     Example:
-        >>> parse_parameter("scale=data:(0,1e4]@[*,8]")
-        Argument(name='scale', domain=Interval(low=0.0, high=10000.0, low_closed=False, high_closed=True), data=True, shape=(8,), batch=True, guessed=False)
+        >>> argument = parse_parameter("scale=data:(0,1e4]@[*,8]")
+        >>> argument.domain, argument.data, argument.shape
+        (Interval(low=0.0, high=10000.0, low_closed=False, high_closed=True), True, (8,))
     """
     name, equals, body = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise DomainError(f"--arg {text!r}", "does not read NAME=DOMAIN", f"write for instance x=real; domains are {KINDS}")
+        raise DomainError(
+            f"--arg {text!r}", "does not read NAME=DOMAIN", f"write for instance x=real; domains are {KINDS}"
+        )
     return _parameter(name.strip(), body.strip())
 
 
@@ -207,7 +213,11 @@ def _argument(name: str, body: str) -> Argument:
 def _shape(name: str, text: str) -> tuple[bool, tuple[int, ...]]:
     match = re.fullmatch(r"\[\s*(\*?)\s*,?\s*((?:\d+\s*,?\s*)*)\]", text)
     if not match:
-        raise DomainError(f"shape {text!r} of {name}", "is not a list of sizes", "write @[*] for a batch of numbers, @[*,8] for vectors, @[8] for one call")
+        raise DomainError(
+            f"shape {text!r} of {name}",
+            "is not a list of sizes",
+            "write @[*] for a batch of numbers, @[*,8] for vectors, @[8] for one call",
+        )
     sizes = tuple(int(n) for n in re.findall(r"\d+", match[2]))
     return bool(match[1]), sizes
 
@@ -236,12 +246,15 @@ def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers:
     low, high = _bound(name, span[3]), _bound(name, span[4])
     low_closed, high_closed = span[2] == "[", span[5] == "]"
     if span[1]:
-        first, last = (math.ceil(low) if low_closed else math.floor(low) + 1), (math.floor(high) if high_closed else math.ceil(high) - 1)
+        first = math.ceil(low) if low_closed else math.floor(low) + 1
+        last = math.floor(high) if high_closed else math.ceil(high) - 1
         if first > last:
             raise DomainError(f"domain {text!r} of {name}", "holds no whole number", "widen it")
         return Integers(first, last, index=span[1] == "index")
     if low > high or (low == high and not (low_closed and high_closed)):
-        raise DomainError(f"domain {text!r} of {name}", "is empty", "put the smaller bound first, and close it with [ ] to include it")
+        raise DomainError(
+            f"domain {text!r} of {name}", "is empty", "put the smaller bound first, and close it with [ ] to include it"
+        )
     return Interval(low, high, low_closed, high_closed)
 
 
@@ -259,7 +272,9 @@ def _literal(name: str, text: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
-        raise DomainError(f"literal {text!r} of {name}", "is not a Python literal", f"quote strings: --arg \"{name}=='none'\"") from None
+        raise DomainError(
+            f"literal {text!r} of {name}", "is not a Python literal", f"quote strings: --arg \"{name}=='none'\""
+        ) from None
 
 
 def _point(name: str, text: str) -> Any:
@@ -268,7 +283,9 @@ def _point(name: str, text: str) -> Any:
     while any(isinstance(v, list) for v in flat):
         flat = [w for v in flat for w in (v if isinstance(v, list) else [v])]
     if not all(isinstance(v, (int, float)) for v in flat):
-        raise DomainError(f"point {text!r} of {name}", "is not a number or lists of numbers", f"write {name}=point{{[0.5,2]}}@[*,2]")
+        raise DomainError(
+            f"point {text!r} of {name}", "is not a number or lists of numbers", f"write {name}=point{{[0.5,2]}}@[*,2]"
+        )
     return value
 
 
@@ -297,7 +314,10 @@ _GUESSES = (
     (r"log(_?|s_?|it)|logits?|energy|score", real),
     (r"probs?|probabilit|^p$|^q$|alpha_bar|rho$", unit),
     (r"(^|_)(x|y|z|mean|mu|loc|input|inputs|pred|prediction|output|target|targets|label)\d*$", real),
-    (r"scale|sigma|std|stddev|(^|_)var|variance|precision|rate|concentration|alpha|beta|gamma|kappa|temperature|^tau$|^s\d*$|df$|bandwidth", positive),
+    (
+        r"scale|sigma|std|stddev|(^|_)var|variance|precision|rate|concentration|alpha|beta|gamma|kappa|temperature|^tau$|^s\d*$|df$|bandwidth",
+        positive,
+    ),
 )
 
 

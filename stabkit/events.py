@@ -40,4 +40,5 @@ def encode(event: Event) -> bytes:
 
 def decode(line: bytes) -> Event:
     """The event that a line holds; msgspec.DecodeError where it was cut off."""
-    return msgspec.json.decode(line, type=Event)
+    event: Event = msgspec.json.decode(line, type=Event)
+    return event

@@ -183,7 +183,11 @@ def _inside(bound: mpmath.mpf, form: Format, direction: int) -> float:
     value = torch.tensor(nearest(float(bound), form), dtype=form.dtype)
     while (value.item() >= bound) if direction < 0 else (value.item() <= bound):
         value = neighbours(value, direction)
-    while (neighbours(value, -direction).item() < bound) if direction < 0 else (neighbours(value, -direction).item() > bound):
+    while (
+        (neighbours(value, -direction).item() < bound)
+        if direction < 0
+        else (neighbours(value, -direction).item() > bound)
+    ):
         value = neighbours(value, -direction)
     return value.item()
 
@@ -196,7 +200,14 @@ def landmarks(form: Format) -> tuple[float, ...]:
     """
     t = thresholds(form)
     edges = [getattr(t, name) for name in Thresholds.__dataclass_fields__]
-    edges += [form.smallest_normal, form.smallest_subnormal, form.largest, form.unit_roundoff, 2 * form.unit_roundoff, 1.0]
+    edges += [
+        form.smallest_normal,
+        form.smallest_subnormal,
+        form.largest,
+        form.unit_roundoff,
+        2 * form.unit_roundoff,
+        1.0,
+    ]
     around = torch.tensor(edges, dtype=torch.float64).to(form.dtype)
     values = torch.cat([neighbours(around, -1), around, neighbours(around)])
     plain = torch.tensor([0.0, 0.5, 2.0, 10.0, 100.0], dtype=form.dtype)

@@ -60,7 +60,9 @@ class Judgement:
     well_conditioned: bool = True
 
 
-def judge(row: int, of: str, got: float, truth: Enclosure, form: Format, conditioning: Callable[[], arb], scale: float) -> Judgement:
+def judge(
+    row: int, of: str, got: float, truth: Enclosure, form: Format, conditioning: Callable[[], arb], scale: float | arb
+) -> Judgement:
     """Judges one number.
 
     Args:
@@ -86,11 +88,16 @@ def judge(row: int, of: str, got: float, truth: Enclosure, form: Format, conditi
     kind = _kind_of_failure(got, truth, form)
     finite = math.isfinite(got)
     return Judgement(
-        row, of, got, truth, kind, "error" if grave else "warning",
+        row,
+        of,
+        got,
+        truth,
+        kind,
+        "error" if grave else "warning",
         excess if finite else None,
         ulp_error(got, real, form) if finite else None,
         bool(wobble <= 64 * max(abs(real), arb(NATURAL_SCALE), key=log2_magnitude)),
-    )  # fmt: skip
+    )
 
 
 def _without_comparison(got: float, truth: Enclosure, form: Format) -> Kind | None:

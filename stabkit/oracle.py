@@ -28,21 +28,22 @@ Sample = Mapping[str, Any]
 
 
 class Oracle(Protocol):
-    """Answers with the truth at one sample.
+    """Answers with the truth at one sample."""
 
-    Attributes:
-        name: as findings state it.
-        certified: whether the answer is proved rather than plausible.
-        thrifty: whether a point costs milliseconds, so that fewer are judged.
-    """
+    @property
+    def name(self) -> OracleName:
+        """As findings state it."""
 
-    name: OracleName
-    certified: bool
-    thrifty: bool
+    @property
+    def certified(self) -> bool:
+        """Whether the answer is settled by precision rather than plausible."""
+
+    @property
+    def thrifty(self) -> bool:
+        """Whether a point costs milliseconds, so that fewer are judged."""
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         """Values, and derivatives by the named arguments, of the summed components."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ class Definition:
         renamed = {self.parameters[n]: v for n, v in sample.items()}
         found = evaluate(
             lambda ctx, **inputs: self.function(ctx, **inputs, **self.constants),
-            renamed, form, [self.parameters[n] for n in gradient_of], SECONDS_A_POINT,
-        )  # fmt: skip
+            renamed,
+            form,
+            [self.parameters[n] for n in gradient_of],
+            SECONDS_A_POINT,
+        )
         back = {p: n for n, p in self.parameters.items()}
         return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
 
@@ -89,8 +93,12 @@ class PlainDefinition:
 
         found = evaluate_plain(
             lambda **inputs: self.function(**inputs, **self.constants),
-            renamed, form, [self.parameters[n] for n in gradient_of], room, SECONDS_A_POINT,
-        )  # fmt: skip
+            renamed,
+            form,
+            [self.parameters[n] for n in gradient_of],
+            room,
+            SECONDS_A_POINT,
+        )
         return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
 
 
@@ -106,7 +114,11 @@ class WiderProgram:
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         wide = self.program.in_dtype("float64")
         outcome = wide.run(points_of(sample, wide.target.arguments, wide.form))
-        gradient = {n: tuple(map(_plausible, outcome.gradients[n].flatten().tolist())) for n in gradient_of if n in outcome.gradients}
+        gradient = {
+            n: tuple(map(_plausible, outcome.gradients[n].flatten().tolist()))
+            for n in gradient_of
+            if n in outcome.gradients
+        }
         return Truth(tuple(map(_plausible, outcome.values[0].double().tolist())), gradient, 53)
 
 
@@ -136,7 +148,9 @@ def oracle_for(target: Target, reference: str | None, program: Program) -> Oracl
 def _load(reference: str) -> Callable[..., Any]:
     place, colon, name = reference.rpartition(":")
     if not colon:
-        raise DefinitionError(f"reference {reference!r}", "does not read PLACE:FUNCTION", "write module:function or file.py:function")
+        raise DefinitionError(
+            f"reference {reference!r}", "does not read PLACE:FUNCTION", "write module:function or file.py:function"
+        )
     function = getattr(load_module(place), name, None)
     if not callable(function):
         raise DefinitionError(f"reference {reference!r}", f"is not a function of {place}", "check its name")
@@ -145,9 +159,15 @@ def _load(reference: str) -> Callable[..., Any]:
 
 def _parameters(function: Callable[..., Any], label: str) -> list[str]:
     try:
-        return [n for n, p in inspect.signature(function).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        return [
+            n
+            for n, p in inspect.signature(function).parameters.items()
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
     except (ValueError, TypeError):
-        raise DefinitionError(f"reference {label!r}", "does not tell its parameters", "wrap it in a Python function") from None
+        raise DefinitionError(
+            f"reference {label!r}", "does not tell its parameters", "wrap it in a Python function"
+        ) from None
 
 
 def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]:
@@ -156,11 +176,17 @@ def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]
     if all(n in takes for n in names):
         return {n: n for n in names}
     if len(takes) < len(names):
-        raise DefinitionError(f"reference {label!r}", f"takes {len(takes)} inputs, the target {len(names)} ({', '.join(names)})", "give it one parameter for each")
+        raise DefinitionError(
+            f"reference {label!r}",
+            f"takes {len(takes)} inputs, the target {len(names)} ({', '.join(names)})",
+            "give it one parameter for each",
+        )
     return dict(zip(names, takes, strict=False))
 
 
-def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], seed: int = 0) -> list[Truth]:
+def conditioning(
+    oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], seed: int = 0
+) -> list[Truth]:
     """The truths at inputs moved by one unit roundoff each way, for a few random sign vectors.
 
     The largest |difference| from the truth itself, over u, is the conditioning C of a number.
@@ -182,4 +208,3 @@ def _nudged(value: Any, form: Format, generator: random.Random) -> Any:
     if form.precision < 50:
         return value * (1 + sign * form.unit_roundoff)  # exact in a double
     return arb(value) * (1 + arb(sign * form.unit_roundoff))
-

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from stabkit.domain import Argument, Booleans, Built, Fixed, Integers, Parameter
+from stabkit.domain import Argument, Booleans, Fixed, Integers, Parameter
 from stabkit.errors import TargetError
 from stabkit.floats import FORMATS, Format
 from stabkit.target import Target
@@ -67,7 +67,9 @@ class Program:
         if self.batched:
             rows = _isolating_failures(lambda part: call(part, count_of(part), gradients), points, count)
         else:
-            rows = [_caught(lambda part: call(part, None, gradients), rows_of(points, i, i + 1), 1) for i in range(count)]
+            rows = [
+                _caught(lambda part: call(part, None, gradients), rows_of(points, i, i + 1), 1) for i in range(count)
+            ]
         return _joined(rows, points)
 
 
@@ -88,7 +90,10 @@ def sample_of(points: Points, row: int) -> dict[str, Any]:
 
 def points_of(sample: Mapping[str, Any], arguments: tuple[Argument, ...], form: Format) -> Points:
     """One sample as a batch of one in the dtype, values rounded to nearest."""
-    return {a.name: torch.tensor(sample[a.name], dtype=torch.float64).to(dtype_of(a, form)).reshape(1, *a.shape) for a in arguments}
+    return {
+        a.name: torch.tensor(sample[a.name], dtype=torch.float64).to(dtype_of(a, form)).reshape(1, *a.shape)
+        for a in arguments
+    }
 
 
 def dtype_of(argument: Argument, form: Format) -> torch.dtype:
@@ -167,7 +172,13 @@ def loss_of(returned: Any, name: str) -> Tensor:
     Raises:
         TargetError: where there is none.
     """
-    candidates = [returned] if isinstance(returned, Tensor) else list(returned.values()) if isinstance(returned, Mapping) else returned
+    candidates = (
+        [returned]
+        if isinstance(returned, Tensor)
+        else list(returned.values())
+        if isinstance(returned, Mapping)
+        else returned
+    )
     tensors = [v for v in candidates if isinstance(v, Tensor)] if isinstance(candidates, (list, tuple)) else []
     for tensor in tensors:
         if tensor.is_floating_point():
@@ -206,7 +217,14 @@ def _joined(rows: list[Outcome], points: Points) -> Outcome:
     good = [r for r in rows if r.complaint is None]
     width = max((r.values.shape[1] for r in good), default=1)
     dtype = good[0].values.dtype if good else torch.float64
-    values = torch.cat([r.values.to(dtype) if r.complaint is None and r.values.shape[1] == width else torch.full((len(r.raised), width), math.nan, dtype=dtype) for r in rows])
+    values = torch.cat(
+        [
+            r.values.to(dtype)
+            if r.complaint is None and r.values.shape[1] == width
+            else torch.full((len(r.raised), width), math.nan, dtype=dtype)
+            for r in rows
+        ]
+    )
     names = {n for r in good for n in r.gradients}
     gradients, start = {n: torch.full(points[n].shape, math.nan, dtype=points[n].dtype) for n in names}, 0
     for r in rows:
@@ -228,9 +246,17 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
     """
     alone = program.run(points)
     if bool(alone.raised.all()):
-        raise TargetError(f"target {program.target.name!r}", f"raises at every input tried ({alone.complaint})", "declare its arguments with --arg NAME=DOMAIN")
+        raise TargetError(
+            f"target {program.target.name!r}",
+            f"raises at every input tried ({alone.complaint})",
+            "declare its arguments with --arg NAME=DOMAIN",
+        )
     if alone.detached:
-        raise TargetError(f"target {program.target.name!r}", "returns a result without gradient", "do not detach it, or mark its arguments data: to audit the value alone")
+        raise TargetError(
+            f"target {program.target.name!r}",
+            "returns a result without gradient",
+            "do not detach it, or mark its arguments data: to audit the value alone",
+        )
     if not all(a.batch for a in program.target.arguments):
         return program, "declared without a batch dimension"
     together = _Caller(program)
@@ -240,7 +266,10 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         return program, "it takes one sample a call"
     if outcome.values.shape != alone.values.shape:
         return program, "it reduces over the batch"
-    pairs = [(outcome.values, alone.values), *((outcome.gradients[n], g) for n, g in alone.gradients.items() if n in outcome.gradients)]
+    pairs = [
+        (outcome.values, alone.values),
+        *((outcome.gradients[n], g) for n, g in alone.gradients.items() if n in outcome.gradients),
+    ]
     ok = ~alone.raised
     if not all(_close(a[ok], b[ok], program.form) for a, b in pairs):
         return program, "samples of a batch influence each other"
@@ -249,4 +278,6 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
 
 def _close(a: Tensor, b: Tensor, form: Format) -> bool:
     tolerance = PROBE_ULPS * 2 * form.unit_roundoff
-    return torch.allclose(a.double(), b.double(), rtol=tolerance, atol=PROBE_ULPS * form.smallest_subnormal, equal_nan=True)
+    return torch.allclose(
+        a.double(), b.double(), rtol=tolerance, atol=PROBE_ULPS * form.smallest_subnormal, equal_nan=True
+    )

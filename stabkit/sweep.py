@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Generator
@@ -19,7 +18,7 @@ from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw, extremeness
 from stabkit.search.screen import choose, suspicion
-from stabkit.verification import judge_sample
+from stabkit.verification import Examiner, Sample
 
 ROUNDS = 3
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
@@ -37,14 +36,23 @@ class Sweep:
         ended_by: `count`, `exhaustion` of a small domain, or `time`.
     """
 
-    program: Program
-    oracle: Oracle | None
-    samples: Sequence[dict[str, Any]] = ()
+    examiner: Examiner
+    samples: Sequence[Sample] = ()
     judgements: Sequence[Judgement] = ()
     run: int = 0
     raised: int = 0
     complaint: str | None = None
     ended_by: str = "count"
+
+    @property
+    def program(self) -> Program:
+        """What was run."""
+        return self.examiner.program
+
+    @property
+    def oracle(self) -> Oracle | None:
+        """Who judged it."""
+        return self.examiner.oracle
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
@@ -64,17 +72,17 @@ class Sweep:
         return extremeness(self.samples[row], self.arguments)
 
 
-def sweep(program: Program, oracle: Oracle | None, seconds: float, seed: int) -> Sweep:
+def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     """Draws points in rounds until the count or the time is spent; every number of a chosen sample is judged."""
     generator = Generator().manual_seed(seed)
     deadline = time.monotonic() + seconds
-    found = Sweep(program, oracle)
+    found, program = Sweep(examiner), examiner.program
     for number in range(ROUNDS):
         points, whole = _points(program, number, generator)
         outcome = program.run(points)
-        rows = _rows_to_judge(program, oracle, points, outcome, generator)
-        judged = _judged(program, oracle, points, outcome, rows, len(found.samples), deadline)
-        found = _extended(found, points, outcome, judged)
+        rows = _rows_to_judge(examiner, points, outcome, generator)
+        samples, judgements = _judged(found, points, outcome, rows, deadline)
+        found = _extended(found, outcome, samples, judgements)
         if whole or time.monotonic() > deadline:
             return replace(found, ended_by="exhaustion" if whole else "time")
     return found
@@ -86,7 +94,13 @@ def _points(program: Program, number: int, generator: Generator) -> tuple[Points
     if all(isinstance(a.domain, Point) for a in arguments):
         return draw(arguments, program.form, 1, generator), True
     lone = arguments[0]
-    if len(arguments) == 1 and isinstance(lone.domain, Interval) and not lone.shape and program.form.bits is torch.int16 and program.batched:
+    if (
+        len(arguments) == 1
+        and isinstance(lone.domain, Interval)
+        and not lone.shape
+        and program.form.bits is torch.int16
+        and program.batched
+    ):
         return {lone.name: _every_float(Lattice(lone.domain, program.form, lone.name))}, True
     count = BATCHED_POINTS if program.batched else LONE_POINTS
     points = draw(arguments, program.form, count, generator)
@@ -102,7 +116,8 @@ def _every_float(lattice: Lattice) -> torch.Tensor:
     return torch.cat([inside, torch.tensor(lattice.legal_infinities, dtype=lattice.form.dtype)])
 
 
-def _rows_to_judge(program: Program, oracle: Oracle | None, points: Points, outcome: Outcome, generator: Generator) -> list[int]:
+def _rows_to_judge(examiner: Examiner, points: Points, outcome: Outcome, generator: Generator) -> list[int]:
+    program, oracle = examiner.program, examiner.oracle
     scores = suspicion(program, points, outcome, generator)
     thrifty = oracle is not None and oracle.thrifty
     remoteness = torch.tensor([0.0]) if len(outcome.values) == 1 else _remoteness(points, program.target.arguments)
@@ -123,22 +138,25 @@ def _remoteness(points: Points, arguments: Sequence[Argument]) -> torch.Tensor:
 
 
 def _judged(
-    program: Program, oracle: Oracle | None, points: Points, outcome: Outcome, rows: Iterable[int], start: int, deadline: float
-) -> list[tuple[dict[str, Any], list[Judgement]]]:
-    found: list[tuple[dict[str, Any], list[Judgement]]] = []
+    found: Sweep, points: Points, outcome: Outcome, rows: Iterable[int], deadline: float
+) -> tuple[list[Sample], list[Judgement]]:
+    """The samples of these rows and the judgements on them, as far as time allows; one at least."""
+    samples: list[Sample] = []
+    judgements: list[Judgement] = []
     for row in rows:
-        if found and time.monotonic() > deadline:
+        if samples and time.monotonic() > deadline:
             break
         sample = sample_of(points, row)
-        found.append((sample, judge_sample(program, oracle, sample, outcome, row, start + len(found))))
-    return found
+        judgements += found.examiner.judge_row(sample, outcome, row, len(found.samples) + len(samples))
+        samples.append(sample)
+    return samples, judgements
 
 
-def _extended(found: Sweep, points: Points, outcome: Outcome, judged: list[tuple[dict[str, Any], list[Judgement]]]) -> Sweep:
+def _extended(found: Sweep, outcome: Outcome, samples: list[Sample], judgements: list[Judgement]) -> Sweep:
     return replace(
         found,
-        samples=[*found.samples, *(s for s, _ in judged)],
-        judgements=[*found.judgements, *(j for _, js in judged for j in js)],
+        samples=[*found.samples, *samples],
+        judgements=[*found.judgements, *judgements],
         run=found.run + len(outcome.values),
         raised=found.raised + int(outcome.raised.sum()),
         complaint=found.complaint or outcome.complaint,

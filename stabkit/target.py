@@ -1,4 +1,7 @@
-"""What is to be audited: from `module:callable`, `path/file.py:callable` or `zoo:name` to something that can be called."""
+"""What is to be audited.
+
+From `module:callable`, `path/file.py:callable` or `zoo:name` to something that can be called.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +93,9 @@ def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
     return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)
 
 
-def _with_signature(name: str, function: Callable[..., Any], signature: inspect.Signature, declared: Sequence[Parameter]) -> Target:
+def _with_signature(
+    name: str, function: Callable[..., Any], signature: inspect.Signature, declared: Sequence[Parameter]
+) -> Target:
     given = {p.name: p for p in declared}
     takes = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
@@ -100,15 +104,21 @@ def _with_signature(name: str, function: Callable[..., Any], signature: inspect.
         raise _unknown(name, unknown, list(named))
     parameters = [given.get(n) or _guess(name, p) for n, p in named.items() if n in given or p.default is p.empty]
     parameters += [p for n, p in given.items() if n not in named]
-    positional = sum(1 for p in parameters if p.name in named and named[p.name].kind is inspect.Parameter.POSITIONAL_ONLY)
+    positional = sum(
+        1 for p in parameters if p.name in named and named[p.name].kind is inspect.Parameter.POSITIONAL_ONLY
+    )
     if not any(leaves_of(parameters)):
-        raise TargetError(f"target {name!r}", "takes no tensor that could be varied", "declare one with --arg NAME=DOMAIN")
+        raise TargetError(
+            f"target {name!r}", "takes no tensor that could be varied", "declare one with --arg NAME=DOMAIN"
+        )
     return Target(name, function, tuple(parameters), positional)
 
 
 def _without_signature(name: str, function: Callable[..., Any], declared: Sequence[Parameter]) -> Target:
     if not any(leaves_of(declared)):
-        raise TargetError(f"target {name!r}", "does not tell its parameters", "declare them in order: --arg x=real --arg y=positive")
+        raise TargetError(
+            f"target {name!r}", "does not tell its parameters", "declare them in order: --arg x=real --arg y=positive"
+        )
     tensors = [p for p in declared if not isinstance(p, Fixed)]
     fixed = [p for p in declared if isinstance(p, Fixed)]
     return Target(name, function, (*tensors, *fixed), len(tensors))
@@ -122,34 +132,53 @@ def _guess(name: str, parameter: inspect.Parameter) -> Argument:
             raise TargetError(
                 f"argument {parameter.name!r} of {name!r}",
                 f"is a {label} and has no default",
-                f"""declare it: --arg "{parameter.name}==VALUE" for a Python value, or --arg '{parameter.name}=Normal(loc:real,scale:positive)'""",
+                f"""pass a Python value with --arg "{parameter.name}==VALUE", """
+                f"or a distribution with --arg '{parameter.name}=Normal(loc:real,scale:positive)'",
             )
     return Argument(parameter.name, guess_domain(parameter.name), guessed=True)
 
 
 def _unknown(target: str, name: str, known: Sequence[str]) -> TargetError:
     close = difflib.get_close_matches(name, known, 1)
-    return TargetError(f"argument {name!r}", f"is not one of {target!r}", f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}")
+    return TargetError(
+        f"argument {name!r}",
+        f"is not one of {target!r}",
+        f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}",
+    )
 
 
 def _callable(name: str) -> Callable[..., Any]:
     place, colon, attribute = name.rpartition(":")
     if not colon or not attribute or not place:
-        raise TargetError(f"target {name!r}", "does not read PLACE:CALLABLE", "write module:function, path/file.py:function or zoo:name")
+        raise TargetError(
+            f"target {name!r}",
+            "does not read PLACE:CALLABLE",
+            "write module:function, path/file.py:function or zoo:name",
+        )
     found: Any = load_module(place)
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = [n for n in dir(found) if not n.startswith("_")]
             close = difflib.get_close_matches(part, public, 1)
-            raise TargetError(f"target {name!r}", f"has no {part!r} in {place}", f"did you mean {close[0]!r}?" if close else "check the spelling")
+            raise TargetError(
+                f"target {name!r}",
+                f"has no {part!r} in {place}",
+                f"did you mean {close[0]!r}?" if close else "check the spelling",
+            )
         found = getattr(found, part)
     if isinstance(found, type) and issubclass(found, torch.nn.Module):
         try:
             found = found()
         except TypeError as error:
-            raise TargetError(f"module {name!r}", f"cannot be built without arguments ({error})", "point to an instance instead") from error
+            raise TargetError(
+                f"module {name!r}", f"cannot be built without arguments ({error})", "point to an instance instead"
+            ) from error
     if not callable(found) or isinstance(found, type):
-        raise TargetError(f"target {name!r}", f"is a {type(found).__name__}, not a function or an nn.Module", "point to something that is called with tensors")
+        raise TargetError(
+            f"target {name!r}",
+            f"is a {type(found).__name__}, not a function or an nn.Module",
+            "point to something that is called with tensors",
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -159,8 +188,9 @@ def load_module(place: str) -> ModuleType:
     Raises:
         TargetError: where it is missing or fails to import.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         if place.endswith(".py"):
             return _load_file(Path(place))
@@ -169,10 +199,16 @@ def load_module(place: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name and (place == error.name or place.startswith(error.name + ".")):
-            raise TargetError(f"module {place!r}", "cannot be found", "check the name, or run from the folder it is in") from error
-        raise TargetError(f"module {place!r}", f"needs {error.name!r}, which is not installed", f"install {error.name}") from error
+            raise TargetError(
+                f"module {place!r}", "cannot be found", "check the name, or run from the folder it is in"
+            ) from error
+        raise TargetError(
+            f"module {place!r}", f"needs {error.name!r}, which is not installed", f"install {error.name}"
+        ) from error
     except Exception as error:  # whatever the user's module raises at import is the user's to see
-        raise TargetError(f"module {place!r}", f"fails to import ({type(error).__name__}: {error})", "mend it first") from error
+        raise TargetError(
+            f"module {place!r}", f"fails to import ({type(error).__name__}: {error})", "mend it first"
+        ) from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -188,4 +224,3 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     return module
-

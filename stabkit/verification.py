@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,30 +20,111 @@ from stabkit.program import Outcome, Program, points_of, sample_of
 
 WORKING_BITS = 256  # of comparisons with a truth; enclosures keep the precision they were found at
 
+Sample = dict[str, Any]
 
-def judge_sample(program: Program, oracle: Oracle | None, sample: dict[str, Any], outcome: Outcome, row: int, number: int) -> list[Judgement]:
-    """Every number that the program gave at one sample, judged.
 
-    Args:
-        row: the sample's place in `outcome`.
-        number: the row number that the judgements carry.
+@dataclass(frozen=True)
+class Examiner:
+    """A program and who judges it; None where only finiteness can be judged."""
 
-    Raises:
-        DefinitionError: where reference and target return different numbers of components.
-    """
-    names = list(outcome.gradients)
-    with flint.ctx.workprec(WORKING_BITS):
-        if oracle is None:
-            untold = (Judgement(number, of, got, UNRESOLVED, Kind.UNRESOLVED) for of, got in numbers_of(program, outcome, row).items())
-            return [_by_property(j) for j in untold]
-        truth = oracle.truth(sample, program.form, names)
-        if len(truth.values) != outcome.values.shape[1]:
-            raise DefinitionError(
-                f"the reference returns {len(truth.values)} numbers a sample,", f"the target {outcome.values.shape[1]}", "let both return the same components"
-            )
-        moved = _Moved(oracle, sample, program, names)
-        judgements = list(_against(truth, moved, program, sample, outcome, row, number))
-    return judgements if oracle.name == "reference" else [_by_property(j) for j in judgements]
+    program: Program
+    oracle: Oracle | None
+
+    def judge_row(self, sample: Sample, outcome: Outcome, row: int, number: int) -> list[Judgement]:
+        """Every number that the program gave at one sample, judged.
+
+        Args:
+            sample: the exact inputs of `row` of the outcome.
+            number: the row number that the judgements carry.
+
+        Raises:
+            DefinitionError: where reference and target return different numbers of components.
+        """
+        got = numbers_of(self.program, outcome, row)
+        with flint.ctx.workprec(WORKING_BITS):
+            if self.oracle is None:
+                return [_by_property(Judgement(number, of, x, UNRESOLVED, Kind.UNRESOLVED)) for of, x in got.items()]
+            case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients))
+            if len(case.truth.values) != outcome.values.shape[1]:
+                raise DefinitionError(
+                    f"the reference returns {len(case.truth.values)} numbers a sample,",
+                    f"the target {outcome.values.shape[1]}",
+                    "let both return the same components",
+                )
+            judgements = [
+                judge(number, n.of, got[n.of], n.truth, self.program.form, case.spread(n), n.scale)
+                for n in case.numbers()
+            ]
+        return judgements if self.oracle.name == "reference" else [_by_property(j) for j in judgements]
+
+    def judge_alone(self, sample: Sample, of: str) -> tuple[Sample, Judgement] | None:
+        """One number at one sample, rounded to the dtype and run by itself; None where the program raises there."""
+        points = points_of(sample, self.program.target.arguments, self.program.form)
+        outcome = self.program.run(points)
+        if bool(outcome.raised[0]):
+            return None
+        exact = sample_of(points, 0)
+        found = next((j for j in self.judge_row(exact, outcome, 0, 0) if j.of == of), None)
+        return None if found is None else (exact, found)
+
+    def float64_is_off_alike(self, sample: Sample, judgement: Judgement) -> bool:
+        """Whether float64 errs by about as much as the audited dtype, so that rounding is not the cause."""
+        wide = self.program.in_dtype("float64")
+        outcome = wide.run(points_of(sample, wide.target.arguments, wide.form))
+        other = math.nan if bool(outcome.raised[0]) else numbers_of(wide, outcome, 0).get(judgement.of, math.nan)
+        if not (judgement.truth.is_finite and math.isfinite(other) and math.isfinite(judgement.got)):
+            return False
+        with flint.ctx.workprec(WORKING_BITS):
+            here, there = (abs(arb(x) - judgement.truth.ball) for x in (judgement.got, other))
+            return bool(there * 256 > here)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """One true number of a sample: its name, how to find it again in another truth, and its natural scale."""
+
+    of: str
+    truth: Enclosure
+    pick: Callable[[Truth], Enclosure]
+    scale: float | arb
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The truth at one sample and, if asked for, at inputs moved by a unit roundoff."""
+
+    program: Program
+    oracle: Oracle
+    sample: Sample
+    names: tuple[str, ...]
+
+    @cached_property
+    def truth(self) -> Truth:
+        return self.oracle.truth(self.sample, self.program.form, self.names)
+
+    @cached_property
+    def moved(self) -> list[Truth]:
+        return conditioning(self.oracle, self.sample, self.program.form, self.names)
+
+    def spread(self, n: _Number) -> Callable[[], arb]:
+        """Computes the conditioning of one number when it is asked for."""
+        return lambda: largest_difference([n.pick(t) for t in self.moved], n.truth, self.program.form)
+
+    def numbers(self) -> Iterator[_Number]:
+        """Every true number of the sample."""
+        values = self.truth.values
+        for j, true in enumerate(values):
+            yield _Number(
+                _value_name(j, len(values)), true, lambda t, j=j: t.values[min(j, len(t.values) - 1)], NATURAL_SCALE
+            )  # type: ignore[misc]
+        for name in self.names:
+            for k, (x, true) in enumerate(zip(flatten(self.sample[name]), self.truth.gradient[name], strict=True)):
+                yield _Number(
+                    _slope_name(self.program, name, k),
+                    true,
+                    lambda t, n=name, k=k: t.gradient[n][k],
+                    slope_scale(values[0], x),
+                )  # type: ignore[misc]
 
 
 def numbers_of(program: Program, outcome: Outcome, row: int) -> dict[str, float]:
@@ -53,37 +134,6 @@ def numbers_of(program: Program, outcome: Outcome, row: int) -> dict[str, float]
     for name, slopes in outcome.gradients.items():
         found |= {_slope_name(program, name, k): g for k, g in enumerate(slopes[row].double().flatten().tolist())}
     return found
-
-
-class _Moved:
-    """The truths at moved inputs, computed once and only when asked for."""
-
-    def __init__(self, oracle: Oracle, sample: dict[str, Any], program: Program, names: Sequence[str]) -> None:
-        self.ask = lambda: conditioning(oracle, sample, program.form, names)
-
-    @cached_property
-    def truths(self) -> list[Truth]:
-        return self.ask()
-
-    def spread(self, pick: Callable[[Truth], Enclosure], true: Enclosure, program: Program) -> Callable[[], arb]:
-        """Computes the conditioning of one number when it is asked for."""
-        return lambda: largest_difference([pick(t) for t in self.truths], true, program.form)
-
-
-def _against(
-    truth: Truth, moved: _Moved, program: Program, sample: dict[str, Any], outcome: Outcome, row: int, number: int
-) -> Iterator[Judgement]:
-    form = program.form
-    got = numbers_of(program, outcome, row)
-    for j, true in enumerate(truth.values):
-        of = _value_name(j, len(truth.values))
-        wobble = moved.spread(lambda t, j=j: t.values[min(j, len(t.values) - 1)], true, program)  # type: ignore[misc]
-        yield judge(number, of, got[of], true, form, wobble, NATURAL_SCALE)
-    for name in outcome.gradients:
-        for k, (x, true) in enumerate(zip(flatten(sample[name]), truth.gradient[name], strict=True)):
-            of = _slope_name(program, name, k)
-            wobble = moved.spread(lambda t, n=name, k=k: t.gradient[n][k], true, program)  # type: ignore[misc]
-            yield judge(number, of, got[of], true, form, wobble, slope_scale(truth.values[0], x))
 
 
 def _value_name(component: int, components: int) -> str:
@@ -104,26 +154,3 @@ def _by_property(judgement: Judgement) -> Judgement:
     if judgement.kind is Kind.UNRESOLVED and not math.isfinite(judgement.got):
         return replace(judgement, kind=Kind.NOT_FINITE, severity="error")
     return judgement
-
-
-def judge_alone(program: Program, oracle: Oracle | None, sample: dict[str, Any], of: str) -> tuple[dict[str, Any], Judgement] | None:
-    """One number at one sample, rounded to the dtype and run by itself; None where the program raises there."""
-    points = points_of(sample, program.target.arguments, program.form)
-    outcome = program.run(points)
-    if bool(outcome.raised[0]):
-        return None
-    exact = sample_of(points, 0)
-    found = next((j for j in judge_sample(program, oracle, exact, outcome, 0, 0) if j.of == of), None)
-    return None if found is None else (exact, found)
-
-
-def float64_is_off_alike(program: Program, sample: dict[str, Any], judgement: Judgement) -> bool:
-    """Whether float64 errs by about as much as the audited dtype, so that rounding is not the cause."""
-    wide = program.in_dtype("float64")
-    outcome = wide.run(points_of(sample, program.target.arguments, wide.form))
-    other = math.nan if bool(outcome.raised[0]) else numbers_of(wide, outcome, 0).get(judgement.of, math.nan)
-    if not (judgement.truth.is_finite and math.isfinite(other) and math.isfinite(judgement.got)):
-        return False
-    with flint.ctx.workprec(WORKING_BITS):
-        here, there = (abs(arb(x) - judgement.truth.ball) for x in (judgement.got, other))
-        return bool(there * 256 > here)

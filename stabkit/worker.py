@@ -34,7 +34,7 @@ PRELOADED = ["stabkit.audit"]
 class _Running:
     """One job in flight: where its events appear and how many bytes of them were read."""
 
-    future: ProcessFuture
+    future: ProcessFuture[Any]
     spool: Path
     log: Path
     read: int = 0
@@ -64,7 +64,7 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pool.stop()
+        self.pool.stop()  # type: ignore[no-untyped-call]
         self.pool.join()
         self.folder.cleanup()
 
@@ -122,7 +122,10 @@ def _death(running: _Running) -> Ended:
         return Ended("timed_out", "it did not return in time and was stopped")
     if isinstance(error, ProcessExpired):
         return Ended("crashed", f"its process died ({_exit_words(error.exitcode)}){_last_words(running.log)}")
-    return Ended("crashed", f"{type(error).__name__}: {error}" if error else f"its process stopped early{_last_words(running.log)}")
+    return Ended(
+        "crashed",
+        f"{type(error).__name__}: {error}" if error else f"its process stopped early{_last_words(running.log)}",
+    )
 
 
 def _exit_words(code: int | None) -> str:
@@ -157,7 +160,8 @@ def _isolate(log: str, limit_memory: bool) -> None:
     os.dup2(descriptor, 2)
     torch.set_num_threads(1)
     if limit_memory:
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if os.path.exists("/proc/self/statm") else 0
+        pages = Path("/proc/self/statm")
+        used = int(pages.read_text().split()[0]) * resource.getpagesize() if pages.exists() else 0
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))
 
@@ -175,5 +179,3 @@ def _expanded(names: list[str]) -> list[str]:
 def usual_count(jobs: int) -> int:
     """How many workers to run for that many jobs."""
     return max(1, min(jobs, os.cpu_count() or 1, 8))
-
-

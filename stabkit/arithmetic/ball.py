@@ -13,7 +13,6 @@ from flint import arb
 from stabkit.arithmetic import Undecided
 
 
-
 class Ball:
     """One real number known to lie in `x`, or exactly +inf, -inf, or undefined (NaN)."""
 
@@ -80,7 +79,9 @@ class Ball:
         if not isinstance(other, (Ball, int, float)):
             return NotImplemented
         y = _arb(other)
-        return _certain(self.x, y, lambda a, b: a.is_exact() and b.is_exact() and a == b, lambda a, b: not a.overlaps(b))
+        return _certain(
+            self.x, y, lambda a, b: a.is_exact() and b.is_exact() and a == b, lambda a, b: not a.overlaps(b)
+        )
 
     __hash__ = None  # type: ignore[assignment]  # equality may be undecided
 

@@ -39,7 +39,9 @@ class Dual:
     def __mul__(self, other: Dual | float) -> Dual:
         if not isinstance(other, Dual):
             return Dual(self.value * other, _scaled(self.tangents, other))
-        return Dual(self.value * other.value, _sum(_scaled(self.tangents, other.value), _scaled(other.tangents, self.value)))
+        return Dual(
+            self.value * other.value, _sum(_scaled(self.tangents, other.value), _scaled(other.tangents, self.value))
+        )
 
     def __truediv__(self, other: Dual | float) -> Dual:
         if not isinstance(other, Dual):

@@ -55,7 +55,9 @@ class Enclosure:
 
     def overflows(self, form: Format) -> bool:
         """Whether it lies beyond the largest float by half an ulp or more."""
-        return self.is_finite and bool(abs(self.ball) >= power_of_two(form.emax + 1) - power_of_two(form.emax - form.precision))
+        return self.is_finite and bool(
+            abs(self.ball) >= power_of_two(form.emax + 1) - power_of_two(form.emax - form.precision)
+        )
 
     def as_double(self) -> float:
         """The nearest double, for display; infinities and NaN as they are."""
@@ -68,5 +70,3 @@ def _is_narrow(ball: arb, form: Format) -> bool:
 
 UNDEFINED = Enclosure(State.UNDEFINED, arb.nan())
 UNRESOLVED = Enclosure(State.UNRESOLVED, arb.nan())
-
-

@@ -71,18 +71,19 @@ def evaluate(
     deadline = time.monotonic() + seconds
     precision, best = FIRST_PRECISION, None  # type: int, Truth | None
     while precision <= LAST_PRECISION:
-        with flint.ctx.workprec(precision):
-            with contextlib.suppress(Undecided):
-                best = _at_current_precision(definition, sample, gradient_of, precision)
-                if best.is_decided(form):
-                    return best
+        with flint.ctx.workprec(precision), contextlib.suppress(Undecided):
+            best = _at_current_precision(definition, sample, gradient_of, precision)
+            if best.is_decided(form):
+                return best
         if time.monotonic() > deadline:
             break
         precision *= 2
     return _with_open_ends(best, form, sample, gradient_of)
 
 
-def _at_current_precision(definition: Definition, sample: Mapping[str, Sample], gradient_of: Sequence[str], precision: int) -> Truth:
+def _at_current_precision(
+    definition: Definition, sample: Mapping[str, Sample], gradient_of: Sequence[str], precision: int
+) -> Truth:
     if not gradient_of:
         balls = BallSystem()
         result = definition(balls, **{name: lift(balls, value) for name, value in sample.items()})
@@ -135,10 +136,14 @@ def _ball(result: Number) -> arb:
     return result.x if isinstance(result, Ball) else arb(result)
 
 
-def _with_open_ends(best: Truth | None, form: Format, sample: Mapping[str, Sample], gradient_of: Sequence[str]) -> Truth:
+def _with_open_ends(
+    best: Truth | None, form: Format, sample: Mapping[str, Sample], gradient_of: Sequence[str]
+) -> Truth:
     """The best truth so far with what is still open marked as such."""
     if best is None:
-        return Truth((UNRESOLVED,), {name: (UNRESOLVED,) * len(flatten(sample[name])) for name in gradient_of}, LAST_PRECISION)
+        return Truth(
+            (UNRESOLVED,), {name: (UNRESOLVED,) * len(flatten(sample[name])) for name in gradient_of}, LAST_PRECISION
+        )
 
     def closed(row: Sequence[Enclosure]) -> tuple[Enclosure, ...]:
         return tuple(e if e.is_decided(form) else UNRESOLVED for e in row)

@@ -21,7 +21,12 @@ class MpSystem:
         self._mp.prec = bits
         self.exp, self.expm1, self.log1p = self._mp.exp, self._mp.expm1, self._mp.log1p
         self.sqrt, self.sin, self.cos, self.tanh = self._mp.sqrt, self._mp.sin, self._mp.cos, self._mp.tanh
-        self.erf, self.erfc, self.lgamma, self.digamma = self._mp.erf, self._mp.erfc, self._mp.loggamma, self._mp.digamma
+        self.erf, self.erfc, self.lgamma, self.digamma = (
+            self._mp.erf,
+            self._mp.erfc,
+            self._mp.loggamma,
+            self._mp.digamma,
+        )
         self.absolute, self.maximum, self.minimum = self._mp.fabs, max, min
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -78,9 +79,9 @@ def grouped(judgements: Iterable[Judgement]) -> Iterable[Failure]:
 def symptom_of(judgement: Judgement) -> str:
     """How a failed number looks: nan, inf, -inf, zero, or off."""
     got = judgement.got
-    if got != got:
+    if math.isnan(got):
         return "nan"
-    if got in (float("inf"), float("-inf")):
+    if math.isinf(got):
         return "inf" if got > 0 else "-inf"
     return "zero" if got == 0 else "off"
 
@@ -91,7 +92,11 @@ def always(sweep: Sweep) -> None:
 
 def without_truth(sweep: Sweep) -> str | None:
     """The reason why accuracy cannot be judged, if there is one."""
-    return "float64 without a reference has nothing wider to compare with; pass --reference" if sweep.oracle is None else None
+    return (
+        "float64 without a reference has nothing wider to compare with; pass --reference"
+        if sweep.oracle is None
+        else None
+    )
 
 
 def without_gradient(sweep: Sweep) -> str | None:

@@ -24,4 +24,7 @@ def failures(sweep: Sweep) -> Iterable[Failure]:
     points = probe_points(sweep.program, 1)
     after = inputs_after(sweep.program, points)
     changed = [n for n, x in after.items() if not torch.equal(x.nan_to_num(), points[n].nan_to_num())]
-    return [Failure("value", "changed", cause="approximation", note=f"{name} is overwritten by the call") for name in changed]
+    return [
+        Failure("value", "changed", cause="approximation", note=f"{name} is overwritten by the call")
+        for name in changed
+    ]

@@ -26,5 +26,9 @@ def failures(sweep: Sweep) -> Iterable[Failure]:
     for again in others:
         pairs = [(first.values, again.values), *((g, again.gradients[n]) for n, g in first.gradients.items())]
         if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs):
-            return [Failure("value", "varies", cause="approximation", note="the same call gives another result the next time")]
+            return [
+                Failure(
+                    "value", "varies", cause="approximation", note="the same call gives another result the next time"
+                )
+            ]
     return []

@@ -6,7 +6,6 @@ from functools import lru_cache
 from stabkit.checks import Claim, Failure, grouped
 from stabkit.judge import Judgement, Kind
 from stabkit.sweep import Sweep
-from stabkit.verification import float64_is_off_alike
 
 CLAIM = Claim(
     name="matches_reference",
@@ -31,7 +30,7 @@ def _mismatches(sweep: Sweep) -> tuple[Judgement, ...]:
         for j in sweep.failures(Kind.INACCURATE, gradient=False)
         if j.severity == "error" and j.well_conditioned and sweep.remoteness(j.row) <= EVERYDAY
     )
-    found = tuple(j for j in suspects if float64_is_off_alike(sweep.program, sweep.samples[j.row], j))
+    found = tuple(j for j in suspects if sweep.examiner.float64_is_off_alike(sweep.samples[j.row], j))
     return found if len(found) >= FEWEST else ()
 
 
@@ -44,7 +43,7 @@ def not_of_another_formula(sweep: Sweep, wrong: Iterable[Judgement]) -> list[Jud
     """Wrong numbers without those that a formula other than the reference explains, if the sweep shows there is one."""
     if not mismatches(sweep):
         return list(wrong)
-    return [j for j in wrong if not float64_is_off_alike(sweep.program, sweep.samples[j.row], j)]
+    return [j for j in wrong if not sweep.examiner.float64_is_off_alike(sweep.samples[j.row], j)]
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:

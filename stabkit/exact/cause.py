@@ -80,7 +80,12 @@ def _is_singular(step: Step) -> bool:
 
 def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
     """What drove an operand into the singular point, if float64 was not driven there."""
-    moved = [(a, b) for x, y in zip(pair.native.inputs, pair.wide.inputs, strict=False) for a, b in zip(x, y, strict=False) if a != b]
+    moved = [
+        (a, b)
+        for x, y in zip(pair.native.inputs, pair.wide.inputs, strict=False)
+        for a, b in zip(x, y, strict=False)
+        if a != b
+    ]
     if not moved:
         return "singularity"
     native, wide = max(moved, key=lambda ab: abs(ab[0] - ab[1]))
@@ -107,15 +112,13 @@ def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
     operands = [abs(v) for row in wide.inputs for v in row]
     if any(math.isinf(v) for row in step.inputs for v in row) or any(abs(v) >= form.largest / 2 for v in step.output):
         return "overflow"
-    if any(abs(a) < form.smallest_normal <= abs(b) * 2 or (a == 0 and b != 0 and abs(b) < form.smallest_normal) for a, b in zip(step.output, wide.output, strict=False)):
-        if step.name in SUMS:
-            return "cancellation"
-        return "underflow"
-    if step.name in SATURATING:
-        return "saturation"
     if step.name in SUMS:
         small = max((abs(v) for v in wide.output), default=0.0) < max(operands, default=0.0) / 2
         return "cancellation" if small else "absorption"
+    if any(abs(v) < form.smallest_normal for v in step.output):
+        return "underflow"
+    if step.name in SATURATING:
+        return "saturation"
     maker = _maker(step.inputs, [p for p in pairs if p.loss_out <= 4 or p.native is not step])
     if maker is not None and maker.native.name in SATURATING:
         return "saturation"

@@ -27,20 +27,26 @@ class Step:
     backward: bool
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the floating-point operations that run under it; views and copies are left out."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
-        self.backward = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before = [_elements(x) for x in tree_flatten((args, kwargs or {}))[0] if _is_number(x)]
         result = func(*args, **(kwargs or {}))
         out = next((x for x in tree_flatten(result)[0] if isinstance(x, Tensor)), None)
         if out is not None and out.is_floating_point() and not func.is_view and before:
-            self.steps.append(Step(func.overloadpacket.__name__.strip("_"), tuple(before), _elements(out), torch._C._current_graph_task_id() != -1))
+            self.steps.append(
+                Step(
+                    func.overloadpacket.__name__.strip("_"),
+                    tuple(before),
+                    _elements(out),
+                    torch._C._current_graph_task_id() != -1,
+                )
+            )
         return result
 
 

@@ -37,7 +37,7 @@ def kl_of_log_scales(mean1: Tensor, log_scale1: Tensor, mean2: Tensor, log_scale
         >>> kl_of_log_scales(zero, torch.tensor(-60.0), zero, zero)
         tensor(59.5000)
     """
-    mean1, log_scale1, mean2, log_scale2 = torch.broadcast_tensors(mean1, log_scale1, mean2, log_scale2)
+    mean1, log_scale1, mean2, log_scale2 = torch.broadcast_tensors(mean1, log_scale1, mean2, log_scale2)  # type: ignore[no-untyped-call]
     return ScaleTerm.apply(log_scale1 - log_scale2) + HalfSquaredDistance.apply(mean1, mean2, log_scale2)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -97,25 +97,78 @@ def nll_of_log_scale(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
         >>> nll_of_log_scale(torch.zeros(()), torch.zeros(()), torch.tensor(-100.0))
         tensor(-99.0811)
     """
-    x, mean, log_scale = torch.broadcast_tensors(x, mean, log_scale)
+    x, mean, log_scale = torch.broadcast_tensors(x, mean, log_scale)  # type: ignore[no-untyped-call]
     return (log_scale + 0.5 * math.log(2 * math.pi)) + HalfSquaredDistance.apply(x, mean, log_scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
-_ON_SCALES = (Argument("mean1", real), Argument("scale1", positive), Argument("mean2", real), Argument("scale2", positive))
-_ON_LOG_SCALES = (Argument("mean1", real), Argument("log_scale1", real), Argument("mean2", real), Argument("log_scale2", real))
+_ON_SCALES = (
+    Argument("mean1", real),
+    Argument("scale1", positive),
+    Argument("mean2", real),
+    Argument("scale2", positive),
+)
+_ON_LOG_SCALES = (
+    Argument("mean1", real),
+    Argument("log_scale1", real),
+    Argument("mean2", real),
+    Argument("log_scale2", real),
+)
 
 SPECS = (
-    Spec("kl_of_log_scales", kl_of_log_scales, definition.kl_of_log_scales, _ON_LOG_SCALES, stable, "dehaene2021, eq. 8, rearranged"),
-    Spec("kl_textbook", kl_textbook, definition.kl, _ON_SCALES, fault("value_is_finite", "singularity"), "dehaene2021, eq. 6"),
-    Spec("kl_squared_ratio", kl_squared_ratio, definition.kl, _ON_SCALES, fault("value_is_finite", "singularity"), "torch.distributions.kl"),
     Spec(
-        "kl_log_difference", kl_log_difference, definition.kl_of_log_scales, _ON_LOG_SCALES,
-        fault("value_is_finite", "indeterminate"), "dehaene2021, eq. 8",
+        "kl_of_log_scales",
+        kl_of_log_scales,
+        definition.kl_of_log_scales,
+        _ON_LOG_SCALES,
+        stable,
+        "dehaene2021, eq. 8, rearranged",
     ),
-    Spec("kl_exp", kl_exp, definition.kl_of_log_scales, _ON_LOG_SCALES, fault("value_is_finite", "indeterminate"), "dehaene2021, eq. 10"),
-    Spec("nll", nll, definition.nll, (Argument("x", real), Argument("mean", real), Argument("scale", positive)), stable, "dehaene2021, section 2"),
     Spec(
-        "nll_of_log_scale", nll_of_log_scale, definition.nll_of_log_scale,
-        (Argument("x", real), Argument("mean", real), Argument("log_scale", real)), stable, "dehaene2021, section 2",
+        "kl_textbook",
+        kl_textbook,
+        definition.kl,
+        _ON_SCALES,
+        fault("value_is_finite", "singularity"),
+        "dehaene2021, eq. 6",
     ),
-)  # fmt: skip
+    Spec(
+        "kl_squared_ratio",
+        kl_squared_ratio,
+        definition.kl,
+        _ON_SCALES,
+        fault("value_is_finite", "singularity"),
+        "torch.distributions.kl",
+    ),
+    Spec(
+        "kl_log_difference",
+        kl_log_difference,
+        definition.kl_of_log_scales,
+        _ON_LOG_SCALES,
+        fault("value_is_finite", "indeterminate"),
+        "dehaene2021, eq. 8",
+    ),
+    Spec(
+        "kl_exp",
+        kl_exp,
+        definition.kl_of_log_scales,
+        _ON_LOG_SCALES,
+        fault("value_is_finite", "indeterminate"),
+        "dehaene2021, eq. 10",
+    ),
+    Spec(
+        "nll",
+        nll,
+        definition.nll,
+        (Argument("x", real), Argument("mean", real), Argument("scale", positive)),
+        stable,
+        "dehaene2021, section 2",
+    ),
+    Spec(
+        "nll_of_log_scale",
+        nll_of_log_scale,
+        definition.nll_of_log_scale,
+        (Argument("x", real), Argument("mean", real), Argument("log_scale", real)),
+        stable,
+        "dehaene2021, section 2",
+    ),
+)

@@ -55,7 +55,9 @@ class Lattice:
     def legal_infinities(self) -> tuple[float, ...]:
         """Infinities that the domain includes."""
         low, high = self.domain.low, self.domain.high
-        return tuple(b for b, ok in ((low, self.domain.low_closed), (high, self.domain.high_closed)) if ok and math.isinf(b))
+        return tuple(
+            b for b, ok in ((low, self.domain.low_closed), (high, self.domain.high_closed)) if ok and math.isinf(b)
+        )
 
     def contains(self, x: float) -> bool:
         """Whether a float of the format is a legal value."""
@@ -78,14 +80,26 @@ class Lattice:
     def simple(self) -> Tensor:
         """A few plain numbers inside; doubles, never empty."""
         inside = [v for v in SIMPLE if self.low <= v <= self.high]
-        middle = (self.low / 2 + self.high / 2) if math.isfinite(self.domain.low) and math.isfinite(self.domain.high) else self.high
+        middle = (
+            (self.low / 2 + self.high / 2)
+            if math.isfinite(self.domain.low) and math.isfinite(self.domain.high)
+            else self.high
+        )
         return self.clamp(torch.tensor(inside or [self.low, self.high, middle], dtype=torch.float64))
 
     def draw(self, stratum: str, count: int, generator: Generator) -> Tensor:
         """`count` values of one stratum, as doubles."""
         if self.is_empty:
-            raise DomainError(f"domain {self.domain} of {self.name}", f"holds no {self.form.name} number", "widen it or leave the dtype out")
-        return self.clamp(getattr(self, f"_{stratum}")(count, generator)) if stratum != "landmark" else self._landmark(count, generator)
+            raise DomainError(
+                f"domain {self.domain} of {self.name}",
+                f"holds no {self.form.name} number",
+                "widen it or leave the dtype out",
+            )
+        return (
+            self.clamp(getattr(self, f"_{stratum}")(count, generator))
+            if stratum != "landmark"
+            else self._landmark(count, generator)
+        )
 
     def _ordinal(self, count: int, generator: Generator) -> Tensor:
         ends = ordinals(torch.tensor([self.low, self.high], dtype=self.form.dtype))
@@ -104,14 +118,20 @@ class Lattice:
         size = 10 ** (torch.rand(count, generator=generator, dtype=torch.float64) * 9 - 6)
         moderate = torch.randn(count, generator=generator, dtype=torch.float64) * 5
         signed = size * (torch.randint(0, 2, (count,), generator=generator) * 2 - 1 if self.low < 0 else 1)
-        return torch.where(torch.rand(count, generator=generator) < 0.5, signed, moderate if self.low < 0 else moderate.abs())
+        return torch.where(
+            torch.rand(count, generator=generator) < 0.5, signed, moderate if self.low < 0 else moderate.abs()
+        )
 
     def _landmark(self, count: int, generator: Generator) -> Tensor:
         return self.landmarks[torch.randint(0, len(self.landmarks), (count,), generator=generator)]
 
     def _anchor(self, count: int, generator: Generator) -> Tensor:
         """Next to a bound, 0, 0.5 or a unit: by a distance of any magnitude, down to a few ulps."""
-        spots = [v for v in (self.low, self.high, 0.0, 0.5, 1.0, -1.0) if abs(v) < self.form.largest and self.low <= v <= self.high]
+        spots = [
+            v
+            for v in (self.low, self.high, 0.0, 0.5, 1.0, -1.0)
+            if abs(v) < self.form.largest and self.low <= v <= self.high
+        ]
         spots = spots or [self.low, self.high]
         spot = torch.tensor(spots, dtype=torch.float64)[torch.randint(0, len(spots), (count,), generator=generator)]
         digits = self.form.precision * 0.302 + 1

@@ -79,7 +79,9 @@ def _simplex(count: int, shape: tuple[int, ...], generator: Generator) -> Tensor
     return torch.where(choose, vertex, flat).reshape(count, -1)
 
 
-def _vary_one(arguments: Sequence[Argument], blocks: dict[str, Tensor], form: Format, lone: Tensor, generator: Generator) -> None:
+def _vary_one(
+    arguments: Sequence[Argument], blocks: dict[str, Tensor], form: Format, lone: Tensor, generator: Generator
+) -> None:
     """In rows of simple numbers, one element is drawn from every stratum."""
     spots = [(a, j) for a in arguments if isinstance(a.domain, Interval) for j in range(blocks[a.name].shape[1])]
     if not spots:

@@ -33,7 +33,9 @@ def _channels(outcome: Outcome) -> dict[str, Tensor]:
     return {"value": outcome.values.double(), **flat}
 
 
-def _from_float64(program: Program, points: Points, generator: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _from_float64(
+    program: Program, points: Points, generator: Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What float64 says, and how far one unit roundoff of the inputs moves it."""
     wide = program.in_dtype("float64")
     lifted = {n: x.double() if x.is_floating_point() else x for n, x in points.items()}
@@ -49,14 +51,23 @@ def _from_float64(program: Program, points: Points, generator: Generator) -> tup
     return expected, wobble
 
 
-def _from_neighbours(program: Program, points: Points, got: dict[str, Tensor], generator: Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _from_neighbours(
+    program: Program, points: Points, got: dict[str, Tensor], generator: Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The mean over two opposite neighbours, in place of a truth; no conditioning is left in it."""
     steps = {n: _signs(x, generator) for n, x in points.items()}
     around = []
     for side in (1, -1):
-        moved = {n: torch.where(steps[n] * side > 0, neighbours(x), neighbours(x, -1)) if x.is_floating_point() else x for n, x in points.items()}
+        moved = {
+            n: torch.where(steps[n] * side > 0, neighbours(x), neighbours(x, -1)) if x.is_floating_point() else x
+            for n, x in points.items()
+        }
         around.append(_channels(program.run(moved)))
-    expected = {n: (around[0][n] + around[1][n]) / 2 for n in got if n in around[0] and n in around[1] and around[0][n].shape == got[n].shape}
+    expected = {
+        n: (around[0][n] + around[1][n]) / 2
+        for n in got
+        if n in around[0] and n in around[1] and around[0][n].shape == got[n].shape
+    }
     return expected, {}
 
 
@@ -76,8 +87,10 @@ def _score(got: Tensor, expected: Tensor | None, wobble: Tensor | None, form: Fo
     return scores.amax(1) if scores.shape[1] else scores.new_full((len(scores),), -math.inf)
 
 
-def choose(scores: dict[str, Tensor], remoteness: Tensor, per_channel: int, at_random: int, generator: Generator) -> list[int]:
-    """Rows to judge: of each channel the most suspect, the nearest and some random suspects; and some rows at random."""
+def choose(
+    scores: dict[str, Tensor], remoteness: Tensor, per_channel: int, at_random: int, generator: Generator
+) -> list[int]:
+    """Rows to judge: of each channel the most suspect, the nearest and some random suspects; and some others."""
     count = len(remoteness)
     chosen: set[int] = set()
     for score in scores.values():

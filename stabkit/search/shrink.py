@@ -13,7 +13,13 @@ from stabkit.search.lattice import Lattice
 PLAIN = (0.0, 1.0, -1.0, 2.0, 0.5, 10.0, -2.0, 3.0, -0.5, -10.0, 0.1, 100.0, 1000.0)
 
 
-def shrink(sample: dict[str, Any], arguments: Sequence[Argument], form: Format, fails: Callable[[dict[str, Any]], bool], tries: int) -> dict[str, Any]:
+def shrink(
+    sample: dict[str, Any],
+    arguments: Sequence[Argument],
+    form: Format,
+    fails: Callable[[dict[str, Any]], bool],
+    tries: int,
+) -> dict[str, Any]:
     """The sample with each element replaced by simpler numbers for as long as `fails` holds.
 
     Args:
@@ -46,7 +52,9 @@ def complexity(value: float) -> float:
     return len(mantissa.replace(".", "").rstrip("0")) * 2 + abs(int(exponent)) * 0.5 + (value < 0) * 0.5
 
 
-def _elements(sample: dict[str, Any], arguments: Sequence[Argument], form: Format) -> Iterator[tuple[str, tuple[int, ...], Lattice]]:
+def _elements(
+    sample: dict[str, Any], arguments: Sequence[Argument], form: Format
+) -> Iterator[tuple[str, tuple[int, ...], Lattice]]:
     for a in arguments:
         if isinstance(a.domain, Interval):
             lattice = Lattice(a.domain, form, a.name)
@@ -75,10 +83,13 @@ def _replaced(value: Any, place: tuple[int, ...], new: float) -> Any:
 def _simpler(value: float, lattice: Lattice) -> Iterator[float]:
     """Legal numbers simpler than `value`, the simplest first."""
     rounded = [float(f"{value:.{digits}e}") for digits in range(4)] if math.isfinite(value) else []
-    powers = [math.copysign(10.0 ** round(math.log10(abs(value))), value)] if math.isfinite(value) and abs(value) > 1e-300 else []
+    powers = (
+        [math.copysign(10.0 ** round(math.log10(abs(value))), value)]
+        if math.isfinite(value) and abs(value) > 1e-300
+        else []
+    )
     candidates = sorted({*PLAIN, *rounded, *powers}, key=complexity)
     current = complexity(shortest(value, lattice.form))
     for c in candidates:
         if complexity(c) < current and lattice.contains(nearest(c, lattice.form)) and nearest(c, lattice.form) != value:
             yield c
-
