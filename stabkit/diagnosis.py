@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from stabkit.arithmetic.enclosure import UNDEFINED
+from stabkit.arithmetic.evaluate import flatten
 from stabkit.checks import Claim, Failure, symptom_of
 from stabkit.domain import Argument, Built, Fixed, Parameter, Point
 from stabkit.exact.cause import HINTS, cause_of
@@ -23,7 +24,7 @@ from stabkit.floats import Format, shortest
 from stabkit.judge import Judgement, Kind
 from stabkit.program import sample_of
 from stabkit.search.points import extremeness, probe_points
-from stabkit.search.shrink import shrink
+from stabkit.search.shrink import complexity, shrink
 from stabkit.sweep import Sweep
 from stabkit.verification import Sample
 
@@ -59,43 +60,51 @@ class Diagnosis:
             return [self._without_witness(failure)]
         found = []
         for cause, judgements in self._by_cause(failure).items():
-            finding = self._with_witness(cause, judgements)
+            finding = self._with_witness(cause, judgements, given=failure.cause is not None)
             if finding is not None:
                 found.append(msgspec.structs.replace(finding, points=_share(failure, judgements)))
         return found
 
     def _by_cause(self, failure: Failure) -> dict[str, list[Judgement]]:
         """The nearest, gravest failed numbers of a group, by their cause."""
-        ordered = sorted(failure.judgements, key=lambda j: (_gravity(j), self.swept.remoteness(j.row)))
+        if failure.cause:
+            return {failure.cause: self._nearest_and_simplest(failure)}
         causes: dict[str, list[Judgement]] = {}
-        for j in ordered[:SAMPLED_FOR_CAUSES]:
+        for j in self._nearest_and_simplest(failure):
             if causes and time.monotonic() > self.deadline:
                 break
             causes.setdefault(self._cause(self.swept.samples[j.row], j), []).append(j)
         return causes
 
+    def _nearest_and_simplest(self, failure: Failure) -> list[Judgement]:
+        """Failed numbers of the group, the gravest first: those at everyday inputs, and those of few digits."""
+        half = SAMPLED_FOR_CAUSES // 2
+        nearest = sorted(failure.judgements, key=lambda j: (_gravity(j), self.swept.remoteness(j.row)))
+        simplest = sorted(failure.judgements, key=lambda j: (_gravity(j), self._length(j)))
+        return list({id(j): j for j in (*nearest[:half], *simplest[:half])}.values())
+
+    def _length(self, judgement: Judgement) -> float:
+        return sum(complexity(float(x)) for v in self.swept.samples[judgement.row].values() for x in flatten(v))
+
     def _cause(self, sample: Sample, judgement: Judgement) -> str:
         alike = judgement.kind is not Kind.NOT_FINITE and self.swept.examiner.float64_is_off_alike(sample, judgement)
         return cause_of(self.swept.program, sample, judgement.got, judgement.of.startswith("gradient"), alike)
 
-    def _with_witness(self, cause: str, judgements: Sequence[Judgement]) -> Finding | None:
+    def _with_witness(self, cause: str, judgements: Sequence[Judgement], given: bool) -> Finding | None:
         """The finding at its simplest witness; None if no failed number fails again when it runs alone."""
         swept = self.swept
-        for first in judgements[:4]:
+        onset = swept.samples[min(judgements, key=lambda j: (_gravity(j), swept.remoteness(j.row))).row]
+        for first in sorted(judgements, key=lambda j: (_gravity(j), self._length(j)))[:4]:
             again = swept.examiner.judge_alone(swept.samples[first.row], first.of)
             if again is None or not _alike(again[1], first):
                 continue
-            sample, judgement = self._shrunk(*again, cause)
-            onset = (
-                sample
-                if extremeness(sample, swept.arguments) <= swept.remoteness(first.row)
-                else swept.samples[first.row]
-            )
-            return self._finding(cause, judgement, sample, onset)
+            sample, judgement = self._shrunk(*again, None if given else cause)
+            nearer = extremeness(sample, swept.arguments) <= extremeness(onset, swept.arguments)
+            return self._finding(cause, judgement, sample, sample if nearer else onset)
         return None
 
-    def _shrunk(self, sample: Sample, judgement: Judgement, cause: str) -> tuple[Sample, Judgement]:
-        """The simplest sample found that fails alike and for the same cause, with its judgement."""
+    def _shrunk(self, sample: Sample, judgement: Judgement, cause: str | None) -> tuple[Sample, Judgement]:
+        """The simplest sample found that fails alike, for the same cause if one is given, with its judgement."""
         state = (sample, judgement)
 
         def fails(candidate: Sample) -> bool:
@@ -103,7 +112,7 @@ class Diagnosis:
             if time.monotonic() > self.deadline:
                 return False
             again = self.swept.examiner.judge_alone(candidate, judgement.of)
-            if again is None or not _alike(again[1], judgement) or self._cause(*again) != cause:
+            if again is None or not _alike(again[1], judgement) or cause not in (None, self._cause(*again)):
                 return False
             state = again
             return True

@@ -187,24 +187,26 @@ def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]
 def conditioning(
     oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], seed: int = 0
 ) -> list[Truth]:
-    """The truths at inputs moved by one unit roundoff each way, for a few random sign vectors.
+    """The truths at inputs moved by one unit roundoff each way, for a few random sign vectors and their opposites.
 
-    The largest |difference| from the truth itself, over u, is the conditioning C of a number.
+    The largest |difference| from the truth itself, over u, is the conditioning C of a number. Opposites see to
+    it that a jump next to the sample is crossed by one of each pair.
     """
-    generator = random.Random(seed)
     moved = []
-    for _ in range(SIGN_VECTORS):
-        nudged = {name: _nudged(value, form, generator) for name, value in sample.items()}
-        moved.append(oracle.truth(nudged, form, gradient_of))
+    for pair in range(SIGN_VECTORS // 2):
+        for direction in (1, -1):
+            generator = random.Random(2 * seed + pair)
+            nudged = {name: _nudged(value, form, generator, direction) for name, value in sample.items()}
+            moved.append(oracle.truth(nudged, form, gradient_of))
     return moved
 
 
-def _nudged(value: Any, form: Format, generator: random.Random) -> Any:
+def _nudged(value: Any, form: Format, generator: random.Random, direction: int) -> Any:
     if isinstance(value, list):
-        return [_nudged(v, form, generator) for v in value]
+        return [_nudged(v, form, generator, direction) for v in value]
     if isinstance(value, (bool, int)) or not math.isfinite(value) or value == 0:
         return value
-    sign = generator.choice((-1, 1))
+    step = direction * generator.choice((-1, 1)) * form.unit_roundoff
     if form.precision < 50:
-        return value * (1 + sign * form.unit_roundoff)  # exact in a double
-    return arb(value) * (1 + arb(sign * form.unit_roundoff))
+        return value * (1 + step)  # exact in a double
+    return arb(value) * (1 + arb(step))

@@ -112,7 +112,7 @@ SPECS = (
         naive_exp_log_scale,
         definition.exp_log_scale,
         _P,
-        fault("value_is_finite", "singularity"),
+        fault("value_is_finite", "underflow"),
         "dehaene2021, eq. 7",
     ),
     Spec("exp_scale", exp_scale, definition.exp_scale, _P, stable, "dehaene2021, eq. 9"),
@@ -124,7 +124,7 @@ SPECS = (
         exp_lin_scale_unclipped,
         definition.exp_lin_scale,
         _P,
-        fault("value_is_finite", "indeterminate"),
+        fault("value_is_finite", "overflow"),
         "dehaene2021, eq. 16",
     ),
     Spec(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import flint
@@ -114,17 +114,19 @@ class _Case:
         """Every true number of the sample."""
         values = self.truth.values
         for j, true in enumerate(values):
-            yield _Number(
-                _value_name(j, len(values)), true, lambda t, j=j: t.values[min(j, len(t.values) - 1)], NATURAL_SCALE
-            )  # type: ignore[misc]
+            yield _Number(_value_name(j, len(values)), true, partial(_value_in, j), NATURAL_SCALE)
         for name in self.names:
             for k, (x, true) in enumerate(zip(flatten(self.sample[name]), self.truth.gradient[name], strict=True)):
-                yield _Number(
-                    _slope_name(self.program, name, k),
-                    true,
-                    lambda t, n=name, k=k: t.gradient[n][k],
-                    slope_scale(values[0], x),
-                )  # type: ignore[misc]
+                of = _slope_name(self.program, name, k)
+                yield _Number(of, true, partial(_slope_in, name, k), slope_scale(values[0], x))
+
+
+def _value_in(component: int, truth: Truth) -> Enclosure:
+    return truth.values[component] if component < len(truth.values) else UNRESOLVED
+
+
+def _slope_in(name: str, element: int, truth: Truth) -> Enclosure:
+    return truth.gradient[name][element]
 
 
 def numbers_of(program: Program, outcome: Outcome, row: int) -> dict[str, float]:

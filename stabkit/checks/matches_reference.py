@@ -51,4 +51,4 @@ def failures(sweep: Sweep) -> Iterable[Failure]:
     by_number: dict[str, list[Judgement]] = {}
     for group in grouped(mismatches(sweep)):
         by_number.setdefault(group.of, []).extend(group.judgements)
-    return [Failure(of, "off", tuple(js)) for of, js in by_number.items()]
+    return [Failure(of, "off", tuple(js), cause="approximation") for of, js in by_number.items()]

@@ -47,6 +47,8 @@ def cause_of(program: Program, sample: Mapping[str, Any], got: float, in_gradien
     pairs = side_by_side(program, sample)
     if not math.isfinite(got):
         return _of_not_finite(pairs, program.form)
+    if program.form.name == "float64":
+        return _without_shadow([p.native for p in pairs if in_gradient or not p.native.backward], program.form)
     if also_in_float64:
         return "clamp" if any(_clamp_binds(p.native) for p in pairs) else "approximation"
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
@@ -54,6 +56,30 @@ def cause_of(program: Program, sample: Mapping[str, Any], got: float, in_gradien
     if blamed is None or blamed.amplification < 2:
         return "backward_formula" if in_gradient else "approximation"
     return _of_step(blamed, relevant, program.form)
+
+
+def _without_shadow(steps: Sequence[Step], form: Format) -> str:
+    """In float64 there is nothing wider: the cause is guessed from the sizes of operands and results alone."""
+    if any(_clamp_binds(s) for s in steps):
+        return "clamp"
+    if any(_vanishes(s, form) for s in steps):
+        return "underflow"
+    cancelling = max((_shrinkage(s) for s in steps if s.name in SUMS), default=0.0)
+    return "cancellation" if cancelling >= 16 else "approximation"
+
+
+def _vanishes(step: Step, form: Format) -> bool:
+    """Whether a product, quotient or power of normal numbers came out subnormal or zero."""
+    operands = [abs(v) for row in step.inputs for v in row]
+    from_normal = bool(operands) and min(operands) >= form.smallest_normal
+    return step.name not in SUMS and from_normal and any(abs(v) < form.smallest_normal for v in step.output)
+
+
+def _shrinkage(step: Step) -> float:
+    """How much smaller a sum is than its largest operand."""
+    largest = max((abs(v) for row in step.inputs for v in row), default=0.0)
+    smallest = min((abs(v) for v in step.output), default=0.0)
+    return largest / smallest if smallest else math.inf if largest else 0.0
 
 
 def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
@@ -86,12 +112,12 @@ def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
         for a, b in zip(x, y, strict=False)
         if a != b
     ]
+    maker = _maker(pair.native.inputs, earlier)
     if not moved:
-        return "singularity"
+        return "underflow" if maker is not None and _vanishes(maker.native, form) else "singularity"
     native, wide = max(moved, key=lambda ab: abs(ab[0] - ab[1]))
     if native == 0 and abs(wide) < form.smallest_normal:
         return "underflow"
-    maker = _maker(pair.native.inputs, earlier)
     if maker is None:
         return "singularity"
     if maker.native.name in SATURATING:

@@ -128,7 +128,7 @@ SPECS = (
         kl_textbook,
         definition.kl,
         _ON_SCALES,
-        fault("value_is_finite", "singularity"),
+        fault("value_is_finite", "overflow"),
         "dehaene2021, eq. 6",
     ),
     Spec(
@@ -136,7 +136,7 @@ SPECS = (
         kl_squared_ratio,
         definition.kl,
         _ON_SCALES,
-        fault("value_is_finite", "singularity"),
+        fault("value_is_finite", "underflow"),
         "torch.distributions.kl",
     ),
     Spec(
@@ -144,7 +144,7 @@ SPECS = (
         kl_log_difference,
         definition.kl_of_log_scales,
         _ON_LOG_SCALES,
-        fault("value_is_finite", "indeterminate"),
+        fault("value_is_finite", "overflow"),
         "dehaene2021, eq. 8",
     ),
     Spec(
@@ -152,7 +152,7 @@ SPECS = (
         kl_exp,
         definition.kl_of_log_scales,
         _ON_LOG_SCALES,
-        fault("value_is_finite", "indeterminate"),
+        fault("value_is_finite", "overflow"),
         "dehaene2021, eq. 10",
     ),
     Spec(

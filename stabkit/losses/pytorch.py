@@ -18,7 +18,7 @@ SPECS = (
         kl_divergence,
         definition.kl,
         (_normal("p"), _normal("q")),
-        fault("value_is_finite", "singularity"),
+        fault("value_is_finite", "underflow"),
         "torch.distributions.kl",
     ),
     Spec(
