@@ -73,7 +73,8 @@ def _shares(wanted: Sequence[int], room: int) -> list[int]:
 
 
 def _target_line(target: TargetResult) -> str:
-    word = {"failed": "FAILED", "audited": "WARNED"}.get(target.status, target.status.upper().replace("_", " "))
+    words = {"failed": "FAILED", "audited": "WARNED" if target.findings else "PASSED"}
+    word = words.get(target.status, target.status.upper().replace("_", " "))
     return f"{word}  {target.target}  {verdict_words(target)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from stabkit.floats import Format
 from stabkit.program import Program, points_of
 from stabkit.target import Target, load_module
 
-SIGN_VECTORS = 4
+SIGN_VECTORS = ((0, 1), (0, -1), (1, 1), (2, -1), (3, 1))  # Walsh mask, direction
 SECONDS_A_POINT = 2.0
 
 Sample = Mapping[str, Any]
@@ -184,29 +185,27 @@ def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]
     return dict(zip(names, takes, strict=False))
 
 
-def conditioning(
-    oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], seed: int = 0
-) -> list[Truth]:
-    """The truths at inputs moved by one unit roundoff each way, for a few random sign vectors and their opposites.
+def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str]) -> list[Truth]:
+    """The truths at inputs moved by one unit roundoff each, along a few sign vectors.
 
-    The largest |difference| from the truth itself, over u, is the conditioning C of a number. Opposites see to
-    it that a jump next to the sample is crossed by one of each pair.
+    The largest |difference| from the truth itself, over u, is the conditioning C of a number. The vectors are
+    Walsh functions on random signs, so that any two inputs move together in some and apart in others; one comes
+    with its opposite, so that a jump next to the sample is crossed.
     """
-    moved = []
-    for pair in range(SIGN_VECTORS // 2):
-        for direction in (1, -1):
-            generator = random.Random(2 * seed + pair)
-            nudged = {name: _nudged(value, form, generator, direction) for name, value in sample.items()}
-            moved.append(oracle.truth(nudged, form, gradient_of))
-    return moved
+    return [oracle.truth(_nudged(sample, form, mask, way), form, gradient_of) for mask, way in SIGN_VECTORS]
 
 
-def _nudged(value: Any, form: Format, generator: random.Random, direction: int) -> Any:
-    if isinstance(value, list):
-        return [_nudged(v, form, generator, direction) for v in value]
-    if isinstance(value, (bool, int)) or not math.isfinite(value) or value == 0:
-        return value
-    step = direction * generator.choice((-1, 1)) * form.unit_roundoff
-    if form.precision < 50:
-        return value * (1 + step)  # exact in a double
-    return arb(value) * (1 + arb(step))
+def _nudged(sample: Sample, form: Format, mask: int, way: int) -> Sample:
+    signs = random.Random(0)
+    position = itertools.count()
+
+    def move(value: Any) -> Any:
+        if isinstance(value, list):
+            return [move(v) for v in value]
+        sign = way * signs.choice((-1, 1)) * (-1) ** (next(position) & mask).bit_count()
+        if isinstance(value, int) or not math.isfinite(value) or value == 0:
+            return value
+        step = sign * form.unit_roundoff
+        return value * (1 + step) if form.precision < 50 else arb(value) * (1 + arb(step))  # exact either way
+
+    return {name: move(value) for name, value in sample.items()}

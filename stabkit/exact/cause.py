@@ -70,9 +70,11 @@ def _without_shadow(steps: Sequence[Step], form: Format) -> str:
 
 def _vanishes(step: Step, form: Format) -> bool:
     """Whether a product, quotient or power of normal numbers came out subnormal or zero."""
-    operands = [abs(v) for row in step.inputs for v in row]
-    from_normal = bool(operands) and min(operands) >= form.smallest_normal
-    return step.name not in SUMS and from_normal and any(abs(v) < form.smallest_normal for v in step.output)
+    if step.name in SUMS or not step.inputs:
+        return False
+    rows = [row for row in step.inputs if len(row) == len(step.output)]
+    elements = zip(step.output, *rows, strict=True)
+    return any(abs(out) < form.smallest_normal <= min(map(abs, ins)) for out, *ins in elements if ins)
 
 
 def _shrinkage(step: Step) -> float:
