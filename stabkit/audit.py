@@ -61,7 +61,7 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
             empty = str(error)
             yield Judged(name, _not_applicable(job, name, str(error)), [], None)
             continue
-        oracle = oracle_for(target, job.reference, program)
+        oracle = oracle_for(target, job.reference, program, time.monotonic() + share)
         if not begun:
             begun = True
             yield Begun(

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import math
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from stabkit.program import Program, points_of
 from stabkit.target import Target, load_module
 
 SIGN_VECTORS = ((0, 1), (0, -1), (1, 1), (2, -1), (3, 1))  # Walsh mask, direction
-SECONDS_A_POINT = 2.0
+SECONDS_A_POINT = 1.0
 
 Sample = Mapping[str, Any]
 
@@ -54,6 +55,7 @@ class Definition:
     function: Callable[..., Any]
     parameters: Mapping[str, str]  # argument of the target -> parameter of the definition
     constants: Mapping[str, Any]
+    deadline: float = math.inf
     name: OracleName = "reference"
     certified: bool = True
     thrifty: bool = False
@@ -65,7 +67,7 @@ class Definition:
             renamed,
             form,
             [self.parameters[n] for n in gradient_of],
-            SECONDS_A_POINT,
+            _patience(self.deadline),
         )
         back = {p: n for n, p in self.parameters.items()}
         return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
@@ -79,6 +81,7 @@ class PlainDefinition:
     parameters: Mapping[str, str]
     constants: Mapping[str, Any]
     arguments: tuple[Argument, ...]
+    deadline: float = math.inf
     name: OracleName = "reference"
     certified: bool = True
     thrifty: bool = True
@@ -98,7 +101,7 @@ class PlainDefinition:
             form,
             [self.parameters[n] for n in gradient_of],
             room,
-            SECONDS_A_POINT,
+            _patience(self.deadline),
         )
         return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
 
@@ -127,8 +130,15 @@ def _plausible(value: float) -> Enclosure:
     return Enclosure.of(arb(value)) if math.isfinite(value) else UNRESOLVED
 
 
-def oracle_for(target: Target, reference: str | None, program: Program) -> Oracle | None:
+def _patience(deadline: float) -> float:
+    """Seconds to spend on one point: the usual ones, fewer next to the deadline on the monotonic clock."""
+    return min(SECONDS_A_POINT, max(deadline - time.monotonic(), 0.05))
+
+
+def oracle_for(target: Target, reference: str | None, program: Program, deadline: float = math.inf) -> Oracle | None:
     """The best oracle there is; None where float64 itself is audited without a reference.
+
+    Past the deadline (on the monotonic clock) it gives up on hard points at once.
 
     Raises:
         DefinitionError: where the reference cannot be found or does not fit the target's arguments.
@@ -142,8 +152,8 @@ def oracle_for(target: Target, reference: str | None, program: Program) -> Oracl
     literals = {p.name: p.domain.value for p in target.parameters if isinstance(p, Fixed) and p.name in takes}
     constants = {**target.constants, **literals}
     if in_system:
-        return Definition(function, names, constants)
-    return PlainDefinition(function, names, constants, target.arguments)
+        return Definition(function, names, constants, deadline)
+    return PlainDefinition(function, names, constants, target.arguments, deadline)
 
 
 def _load(reference: str) -> Callable[..., Any]:

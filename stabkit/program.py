@@ -19,6 +19,7 @@ from stabkit.target import Target
 
 Points: TypeAlias = dict[str, Tensor]  # by argument name, samples along the first axis
 
+NOT_A_BATCH = "ValueError: the result has no batch dimension"
 PROBE_ULPS = 64  # vector lanes and tails of one kernel differ by that much
 
 
@@ -116,6 +117,8 @@ class _Caller:
         """One call; `count` samples along the batch dimension, or None for a single sample."""
         leaves = self.leaves(points, single=count is None, gradients=gradients)
         result = self.result_of(leaves)
+        if count is not None and result.shape[:1] != (count,):
+            raise ValueError(NOT_A_BATCH.removeprefix("ValueError: "))
         values = result.reshape(1, -1) if count is None else result.reshape(count, -1)
         wanted = {n: x for n, x in leaves.items() if x.requires_grad}
         found: Points = {}
@@ -259,13 +262,11 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         )
     if not all(a.batch for a in program.target.arguments):
         return program, "declared without a batch dimension"
-    together = _Caller(program)
-    try:
-        outcome = together(points, len(alone.values), gradients=True)
-    except Exception:  # any failure of the batched call means one call a sample
-        return program, "it takes one sample a call"
-    if outcome.values.shape != alone.values.shape:
+    outcome = _caught(lambda part: _Caller(program)(part, count_of(part), gradients=True), points, len(alone.values))
+    if outcome.complaint == NOT_A_BATCH:
         return program, "it reduces over the batch"
+    if outcome.complaint or outcome.values.shape != alone.values.shape:
+        return program, "it takes one sample a call"
     pairs = [
         (outcome.values, alone.values),
         *((outcome.gradients[n], g) for n, g in alone.gradients.items() if n in outcome.gradients),

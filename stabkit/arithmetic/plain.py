@@ -8,6 +8,7 @@ every too low precision returns alike, are settled only at the last precision.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import flint
@@ -111,19 +112,40 @@ def _real(value: Any) -> Any:
 
 def _climb(compute: Callable[[int], list[Any]], form: Format, deadline: float) -> tuple[list[Enclosure], int]:
     """Doubles the precision until two results in a row agree in every component."""
-    bits, last = FIRST_PRECISION, compute(FIRST_PRECISION)
-    while bits < LAST_PRECISION:
+    clock = _Clock(deadline)
+    bits, last = FIRST_PRECISION, clock.timed(FIRST_PRECISION, compute)
+    found = [UNRESOLVED] * len(last)
+    while bits < LAST_PRECISION and clock.allows(2 * bits):
         bits *= 2
-        result = compute(bits)
+        result = clock.timed(bits, compute)
         found = [_agreed(a, b, form, final=bits >= LAST_PRECISION) for a, b in zip(last, result, strict=False)]
         if all(e.state is not State.UNRESOLVED for e in found):
-            return found, bits
-        if time.monotonic() > deadline:
-            return found, bits
+            break
         last = result
-        if _is_special(result):  # nothing between here and the cap would settle it
-            last, bits = compute(LAST_PRECISION // 2), LAST_PRECISION // 2
+        if _is_special(result) and bits < LAST_PRECISION // 2:  # nothing between here and the cap would settle it
+            if not clock.allows(LAST_PRECISION):
+                break
+            bits = LAST_PRECISION // 2
+            last = clock.timed(bits, compute)
     return found, bits
+
+
+class _Clock:
+    """Tells whether a computation at more bits would still end in time, from how long the last one took."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline, self.bits, self.took = deadline, 1, 0.0
+
+    def timed(self, bits: int, compute: Callable[[int], Any]) -> Any:
+        """compute(bits), timed."""
+        start = time.monotonic()
+        result = compute(bits)
+        self.bits, self.took = bits, time.monotonic() - start
+        return result
+
+    def allows(self, bits: int) -> bool:
+        """Whether `bits` bits are affordable; mpmath's cost grows with about their power 1.5."""
+        return time.monotonic() + self.took * (bits / self.bits) ** 1.5 <= self.deadline
 
 
 def _is_special(result: list[Any]) -> bool:
@@ -161,17 +183,21 @@ class _Slope:
 
     def truth(self, deadline: float) -> Enclosure:
         """Differences at 4 times the working precisions 128, 512 and 4096, with two steps each, until all agree."""
+        clock = _Clock(deadline)
         for working in (FIRST_PRECISION, 4 * FIRST_PRECISION, LAST_PRECISION // 4):
             bits = 4 * working + 2 * self.depth
-            slopes = [self._quotients(bits, mpmath.ldexp(self.scale, 8 * k - working)) for k in (1, 0)]
+            if not clock.allows(bits):
+                break
+            slopes = clock.timed(bits, partial(self._two_steps, working))
             flat = all(q == 0 for row in slopes for q in row)
             if not flat or working == LAST_PRECISION // 4:
                 found = self._common(slopes)
                 if found.state is not State.UNRESOLVED:
                     return found
-            if time.monotonic() > deadline:
-                break
         return UNRESOLVED
+
+    def _two_steps(self, working: int, bits: int) -> list[list[Any]]:
+        return [self._quotients(bits, mpmath.ldexp(self.scale, 8 * k - working)) for k in (1, 0)]
 
     def _quotients(self, bits: int, step: Any) -> list[Any]:
         """The one-sided difference quotient on each side that may be stepped to."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from stabkit.checks import Claim, Failure, always
-from stabkit.program import inputs_after
+from stabkit.program import inputs_after, rows_of
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep
 
@@ -17,14 +17,15 @@ CLAIM = Claim(
 )
 
 applies = always
+PROBES = 6
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:
     """One failure for each argument that the call changed."""
-    points = probe_points(sweep.program, 1)
-    after = inputs_after(sweep.program, points)
-    changed = [n for n, x in after.items() if not torch.equal(x.nan_to_num(), points[n].nan_to_num())]
-    return [
-        Failure("value", "changed", cause="approximation", note=f"{name} is overwritten by the call")
-        for name in changed
-    ]
+    changed: dict[str, None] = {}
+    probes = probe_points(sweep.program, PROBES)
+    for row in range(PROBES):
+        before = rows_of(probes, row, row + 1)
+        after = inputs_after(sweep.program, before)
+        changed |= dict.fromkeys(n for n, x in after.items() if not torch.equal(x.nan_to_num(), before[n].nan_to_num()))
+    return [Failure("value", "changed", cause="approximation", note=f"{n} is overwritten by the call") for n in changed]

@@ -1,0 +1,183 @@
+"""Known-bad losses, one or more for each claim, each beside a stable twin that must pass.
+
+`PLANTED` lists them as (claim, faulty, stable, arguments, reference). The faults are the ones that real code has.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from stabkit.arithmetic import Number, NumberSystem
+
+
+def softplus(ctx: NumberSystem, x: Number) -> Number:
+    """log(1 + exp x)."""
+    return ctx.log(1 + ctx.exp(x))
+
+
+def naive_softplus(x: Tensor) -> Tensor:
+    """Overflows beyond x = log(max)."""
+    return torch.log(1 + torch.exp(x))
+
+
+def stable_softplus(x: Tensor) -> Tensor:
+    """The same without overflow or absorption."""
+    return torch.logaddexp(x, torch.zeros_like(x))
+
+
+def wide_softplus(x: Tensor) -> Tensor:
+    """-log sigmoid(-x)."""
+    return -F.logsigmoid(-x)
+
+
+def log_of_one_plus(ctx: NumberSystem, x: Number) -> Number:
+    """log(1 + x)."""
+    return ctx.log(1 + x)
+
+
+def naive_log_of_one_plus(x: Tensor) -> Tensor:
+    """1 + x absorbs a small x."""
+    return torch.log(1 + x)
+
+
+def stable_log_of_one_plus(x: Tensor) -> Tensor:
+    return torch.log1p(x)
+
+
+def square_root_of_square(ctx: NumberSystem, x: Number) -> Number:
+    """x for x > 0."""
+    return x
+
+
+def naive_square_root_of_square(x: Tensor) -> Tensor:
+    """The square leaves the range at half the exponent: zero or infinite early."""
+    return torch.sqrt(x * x)
+
+
+def stable_square_root_of_square(x: Tensor) -> Tensor:
+    return x * 1
+
+
+def leaking_where(x: Tensor) -> Tensor:
+    """Right in value; the branch not taken puts 0 * inf into the gradient."""
+    return torch.where(x > 0, torch.exp(-1 / x), torch.zeros_like(x)) + torch.where(x > 1, x, torch.exp(x * x * x * x))
+
+
+def one_minus_cosine(ctx: NumberSystem, x: Number) -> Number:
+    """1 - cos x."""
+    return 1 - ctx.cos(x)
+
+
+def naive_one_minus_cosine(x: Tensor) -> Tensor:
+    """Cancels for small x."""
+    return 1 - torch.cos(x)
+
+
+def stable_one_minus_cosine(x: Tensor) -> Tensor:
+    return 2 * torch.sin(x / 2) ** 2
+
+
+class _WrongSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.expm1(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * torch.expm1(x)  # forgets the + 1
+
+
+def wrong_slope(x: Tensor) -> Tensor:
+    """expm1 with a backward that is off by one."""
+    return _WrongSlope.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def right_slope(x: Tensor) -> Tensor:
+    return torch.expm1(x)
+
+
+def exp_minus_one(ctx: NumberSystem, x: Number) -> Number:
+    """exp(x) - 1."""
+    return ctx.expm1(x)
+
+
+def squared_error(ctx: NumberSystem, x: Number, y: Number) -> Number:
+    """(x - y)**2 / 2."""
+    return (x - y) ** 2 / 2
+
+
+def forgets_the_half(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y) ** 2
+
+
+def remembers_the_half(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y) / 2 * (x - y)
+
+
+def returns_float64(x: Tensor) -> Tensor:
+    return x.double() * 1
+
+
+def returns_its_dtype(x: Tensor) -> Tensor:
+    return x * 1
+
+
+def writes_into_its_argument(x: Tensor) -> Tensor:
+    y = x * 2
+    with torch.no_grad():
+        x.mul_(2)
+    return y
+
+
+def writes_into_a_copy(x: Tensor) -> Tensor:
+    return x.clone().mul_(2)
+
+
+_calls = 0
+
+
+def counts_its_calls(x: Tensor) -> Tensor:
+    """Hidden state."""
+    global _calls  # noqa: PLW0603
+    _calls += 1
+    return x + (_calls % 7)
+
+
+def draws_from_the_generator(x: Tensor) -> Tensor:
+    """Random, but from the generator that the call is seeded with."""
+    return x + torch.rand(())
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault, its stable twin, and what must catch it."""
+
+    claim: str
+    faulty: Callable[..., Tensor]
+    stable: Callable[..., Tensor]
+    arguments: tuple[str, ...]
+    reference: Callable[..., Number] | None = None
+
+
+PLANTED = (
+    Planted("value_is_finite", naive_softplus, stable_softplus, ("x=[-80,1e30]",), softplus),
+    Planted("value_is_finite", naive_softplus, wide_softplus, ("x=[-60,1e4]",), softplus),
+    Planted("gradient_is_finite", leaking_where, stable_log_of_one_plus, ("x=[0,100]",)),
+    Planted("value_is_accurate", naive_log_of_one_plus, stable_log_of_one_plus, ("x=[1e-6,10]",), log_of_one_plus),
+    Planted("value_is_accurate", naive_one_minus_cosine, stable_one_minus_cosine, ("x=[-3,3]",), one_minus_cosine),
+    Planted("gradient_is_accurate", wrong_slope, right_slope, ("x=[-5,5]",), exp_minus_one),
+    Planted(
+        "range_is_not_cut_short", naive_square_root_of_square, stable_square_root_of_square, ("x=positive",),
+        square_root_of_square,
+    ),
+    Planted("matches_reference", forgets_the_half, remembers_the_half, ("x=[-9,9]", "y=data:[-9,9]"), squared_error),
+    Planted("dtype_is_kept", returns_float64, returns_its_dtype, ("x=[-1,1]",)),
+    Planted("inputs_are_untouched", writes_into_its_argument, writes_into_a_copy, ("x=[-1,1]",)),
+    Planted("is_deterministic", counts_its_calls, draws_from_the_generator, ("x=[-1,1]",)),
+)  # fmt: skip

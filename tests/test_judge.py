@@ -1,0 +1,96 @@
+"""The error rule: what passes, what warns, what fails, and what is no fault at all."""
+
+import math
+
+import flint
+import pytest
+from flint import arb
+
+from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
+from stabkit.floats import FORMATS
+from stabkit.judge import Kind, judge, largest_difference, slope_scale
+
+SINGLE, HALF = FORMATS["float32"], FORMATS["float16"]
+U = SINGLE.unit_roundoff
+
+
+def verdict(got: float, truth: arb | float, conditioning: float = 0.0, scale: float = 1.0) -> tuple[Kind, str | None]:
+    with flint.ctx.workprec(256):
+        found = judge(0, "value", got, Enclosure.of(arb(truth)), SINGLE, lambda: arb(conditioning), scale)
+    return found.kind, found.severity
+
+
+def test_up_to_four_bits_pass_and_more_warn() -> None:
+    assert verdict(1 + 30 * U, 1.0)[0] is Kind.INACCURATE
+    assert verdict(1 + 16 * U, 1.0)[0] is Kind.RIGHT
+    assert verdict(1 + 30 * U, 1.0) == (Kind.INACCURATE, "warning")
+
+
+def test_half_the_significand_beyond_the_natural_scale_is_an_error() -> None:
+    assert verdict(1 + 2**13 * U * 2, 1.0) == (Kind.INACCURATE, "error")
+    assert verdict(1e-9, 2e-9) == (Kind.INACCURATE, "warning")  # far below 1 nat
+    assert verdict(1e-9, 2e-9, scale=1e-9) == (Kind.INACCURATE, "error")
+
+
+def test_conditioning_excuses_what_rounding_the_inputs_explains() -> None:
+    assert verdict(1 + 2**14 * U, 1.0, conditioning=2.0**14)[0] is Kind.RIGHT
+
+
+def test_nan_and_infinity_fail_only_where_the_truth_is_representable() -> None:
+    assert verdict(math.nan, 3.0) == (Kind.NOT_FINITE, "error")
+    assert verdict(math.inf, 54.7) == (Kind.NOT_FINITE, "error")
+    assert verdict(math.nan, 1e39)[0] is Kind.RANGE_LIMIT
+    assert verdict(math.inf, 1e39)[0] is Kind.RANGE_LIMIT
+    assert verdict(-math.inf, 1e39) == (Kind.NOT_FINITE, "error")
+
+
+def test_an_overflow_one_rounding_early_is_no_fault_and_a_clear_one_is() -> None:
+    assert verdict(math.inf, SINGLE.largest)[0] is Kind.RIGHT
+    assert verdict(math.inf, SINGLE.largest / 2)[0] is Kind.NOT_FINITE
+    assert verdict(SINGLE.largest, 1e39)[0] is Kind.RIGHT
+    assert verdict(7.0, 1e39)[0] is Kind.INACCURATE
+
+
+def test_a_zero_is_compared_with_the_smallest_subnormal() -> None:
+    tiny = SINGLE.smallest_subnormal
+    assert verdict(0.0, tiny * 16)[0] is Kind.RIGHT
+    assert verdict(0.0, tiny * 17) == (Kind.VANISHED, "warning")
+    assert verdict(0.0, 1e-3, scale=1e-3) == (Kind.INACCURATE, "error")  # cancelled, not underflowed
+
+
+def test_unknown_truth_is_never_a_failure() -> None:
+    for truth, kind in ((UNRESOLVED, Kind.UNRESOLVED), (UNDEFINED, Kind.UNDEFINED)):
+        assert judge(0, "value", math.nan, truth, SINGLE, lambda: arb(0), 1.0).kind is kind
+    pole = Enclosure.of(arb.neg_inf())
+    assert judge(0, "value", -100.0, pole, SINGLE, lambda: arb(0), 1.0).kind is Kind.RANGE_LIMIT
+
+
+def test_at_a_kink_any_value_between_the_sides_passes_and_nan_fails() -> None:
+    hull = Enclosure.of(arb(0).union(arb(-1)), kink=True)
+    for got, kind in (
+        (-1.0, Kind.RIGHT),
+        (-0.5, Kind.RIGHT),
+        (0.0, Kind.RIGHT),
+        (0.5, Kind.INACCURATE),
+        (math.nan, Kind.NOT_FINITE),
+    ):
+        assert judge(0, "gradient:x", got, hull, SINGLE, lambda: arb(0), 1.0).kind is kind
+
+
+def test_conditioning_is_the_largest_move_over_u_and_ignores_what_is_not_finite() -> None:
+    truth = Enclosure.of(arb(1))
+    moved = [Enclosure.of(arb(1) + arb(3 * U)), Enclosure.of(arb(1) - arb(5 * U)), UNRESOLVED]
+    with flint.ctx.workprec(256):
+        assert float(largest_difference(moved, truth, SINGLE)) == pytest.approx(5)
+
+
+def test_a_slope_counts_by_what_moving_its_input_by_its_own_size_does() -> None:
+    assert float(slope_scale(Enclosure.of(arb(8)), 2.0)) == 4.0
+    assert float(slope_scale(Enclosure.of(arb(0.5)), 4.0)) == 0.25
+    assert slope_scale(Enclosure.of(arb(1)), 0.0) == math.inf
+
+
+def test_an_enclosure_too_wide_for_one_dtype_may_settle_another() -> None:
+    ball = Enclosure.of(arb(1, 2.0**-20))
+    assert ball.is_decided(HALF)
+    assert not ball.is_decided(SINGLE)

@@ -1,0 +1,81 @@
+"""Hostile targets: each gets its status, the others go on, and what was judged is kept."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from stabkit.audit_job import Job
+from stabkit.collect import Collected
+from stabkit.errors import TargetError
+from stabkit.worker import Workers
+
+HOSTILE = """
+import ctypes, os, sys, time
+import torch
+
+def fine(x): return x * 2
+def segfault(x): ctypes.string_at(0)
+def exits(x): os._exit(3)
+def endless(x):
+    while True: pass
+def huge(x): return x + torch.zeros(25 * 10**9).sum()
+def chatty(x):
+    print("noise" * 1000); sys.stderr.write("more noise"); return x * 2
+def late(x):
+    if x.dtype is torch.float32: os._exit(7)
+    return torch.log(torch.exp(x))
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "hostile.py"
+    path.write_text(textwrap.dedent(HOSTILE))
+    return path
+
+
+def test_a_hostile_target_costs_itself_and_nobody_else(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stabkit.worker.GRACE_SECONDS", 4.0)
+    names = ("segfault", "exits", "endless", "huge", "chatty", "fine")
+    jobs = [Job(f"{hostile}:{n}", ("x=[-1,1]",), dtypes=("float32",), seconds=4.0) for n in names]
+    collected = [Collected(j.target) for j in jobs]
+    with Workers(2) as workers:
+        for index, event in workers.events(jobs):
+            collected[index].add(event)
+    ends = {n: c.result() for n, c in zip(names, collected, strict=True)}
+    assert {n: e.status for n, e in ends.items()} == {
+        "segfault": "crashed",
+        "exits": "crashed",
+        "endless": "timed_out",
+        "huge": "crashed",
+        "chatty": "audited",
+        "fine": "audited",
+    }
+    assert "SIGSEGV" in ends["segfault"].reason
+    assert "exit code 3" in ends["exits"].reason
+    assert "memory" in ends["huge"].reason
+
+
+def test_what_was_judged_before_a_crash_is_kept(hostile: Path) -> None:
+    job = Job(f"{hostile}:late", ("x=[-200,200]",), dtypes=("float16", "float32"), seconds=10.0)
+    collected = Collected(job.target)
+    with Workers(1) as workers:
+        for _, event in workers.events([job]):
+            collected.add(event)
+    result = collected.result()
+    assert result.status == "crashed"
+    assert "exit code 7" in result.reason
+    assert {v.dtype for v in result.verdicts} == {"float16"}
+    assert any(f.claim == "value_is_finite" for f in result.findings)
+
+
+def test_the_zoo_is_expanded_by_name_family_and_whole() -> None:
+    with Workers(1) as workers:
+        assert workers.expand(["zoo:nll", "a.py:f"]) == ["zoo:nll", "a.py:f"]
+        family = workers.expand(["zoo:pytorch"])
+        assert family == ["zoo:normal_kl", "zoo:gaussian_nll_loss"]
+        everything = workers.expand(["zoo", "zoo:nll"])
+        assert len(everything) == len(set(everything)) > len(family)
+        with pytest.raises(TargetError, match="is not in the zoo"):
+            workers.expand(["zoo:nonsense"])
