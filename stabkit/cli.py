@@ -157,6 +157,8 @@ def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
             if not collected:
                 raise
             interrupted = True
+            for index, event in workers.last_words():
+                collected[index].add(event)
     command = shlex.join(["stabkit", *sys.argv[1:]])
     return result_of(collected, command, options["seed"], options["fail_on"], options["exit_zero"], interrupted)
 

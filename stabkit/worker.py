@@ -54,6 +54,7 @@ class Workers:
     count: int
     pool: ProcessPool = field(init=False)
     folder: Any = field(init=False)
+    running: list[_Running] = field(default_factory=list)
 
     def __enter__(self) -> Workers:
         context = multiprocessing.get_context("forkserver")
@@ -77,12 +78,18 @@ class Workers:
 
     def events(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Event]]:
         """Every event of every job, as it comes, with the job's index; each job's last event is `Ended`."""
-        running = [self._start(i, job) for i, job in enumerate(jobs)]
-        while not all(r.ended for r in running):
+        self.running = [self._start(i, job) for i, job in enumerate(jobs)]
+        while not all(r.ended for r in self.running):
             time.sleep(POLL_SECONDS)
-            for index, r in enumerate(running):
+            for index, r in enumerate(self.running):
                 if not r.ended:
                     yield from ((index, event) for event in _news(r))
+
+    def last_words(self) -> Iterator[tuple[int, Event]]:
+        """What jobs have said that `events` did not come to yield, after an interrupt."""
+        for index, r in enumerate(self.running):
+            if not r.ended:
+                yield from ((index, event) for event in _read(r))
 
     def _start(self, index: int, job: Any) -> _Running:
         spool, log = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log"))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stabkit.exact.trace import Pair, Step, side_by_side
+from stabkit.exact.shadow import Pair, Step, side_by_side
 from stabkit.floats import Format
 from stabkit.program import Program
 

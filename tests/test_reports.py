@@ -1,0 +1,172 @@
+"""Reports from a result alone: bounded, escaped, and saying what was not checked."""
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+from stabkit.reports.causes import causes_of, written
+from stabkit.reports.markdown import markdown
+from stabkit.reports.page import headline, page
+from stabkit.reports.text import MOST_LINES, concise, full
+
+from stabkit.finding import Coverage, Finding, Result, TargetResult, Verdict, from_json, number, to_json
+
+HOSTILE = "<script>alert(1)</script>|`x`"
+
+
+def finding(**changes: object) -> Finding:
+    base = Finding(
+        id="STB101-00000000",
+        code="STB101",
+        claim="value_is_finite",
+        severity="error",
+        dtype="float32",
+        device="cpu",
+        oracle="reference",
+        certified=True,
+        of="value",
+        witness={"scale": 1e-24},
+        neighbour=None,
+        onset={"scale": 1e-23},
+        extremeness=3.0,
+        points=7,
+        got="inf",
+        truth=54.762042,
+        excess_bits=None,
+        ulps=None,
+        where=None,
+        cause="underflow",
+        hint="keep its logarithm",
+        repro="stabkit audit m:f --arg 'scale=point{1e-24}'",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def result(*targets: TargetResult) -> Result:
+    return Result(1, True, 1, 0, "stabkit audit m:f", {"stabkit": "0", "torch": "2"}, list(targets))
+
+
+def target(name: str, *findings: Finding, status: str = "failed") -> TargetResult:
+    verdicts = [Verdict("value_is_finite", "float32", "cpu", "failed" if findings else "passed", "1 cause")]
+    coverage = [Coverage("float32", "cpu", 100, 50, 3, 0, 2, 0, "count")]
+    return TargetResult(name, status, verdicts=verdicts, findings=list(findings), coverage=coverage)  # type: ignore[arg-type]
+
+
+def test_one_cause_in_four_dtypes_and_two_slopes_is_one_line() -> None:
+    many = [finding(dtype=d, of=o) for d in ("float16", "float64") for o in ("value", "gradient:scale")]
+    (cause,) = causes_of(target("m:f", *many))
+    assert cause.dtypes == ["float16", "float64"]
+    lines = [line for line in concise(result(target("m:f", *many))) if "STB101" in line]
+    assert lines == ["  E STB101 value = inf, true 54.762042 at scale=1e-24 [f16 f64] underflow; also gradient:scale"]
+
+
+def test_the_default_output_has_at_most_25_lines_whatever_was_found() -> None:
+    causes = [finding(code=f"STB{i}", extremeness=float(i)) for i in range(100, 160)]
+    for targets in (
+        [target("m:f", *causes)],
+        [target(f"m:f{i}", *causes[:9]) for i in range(7)],
+        [target(f"m:{i}", causes[0]) for i in range(60)],
+    ):
+        lines = concise(result(*targets))
+        assert len(lines) <= MOST_LINES
+        assert any("more" in line for line in lines)
+
+
+def test_causes_are_sorted_by_severity_and_onset() -> None:
+    found = [
+        finding(code="A", severity="warning", extremeness=0.0),
+        finding(code="B", extremeness=9.0),
+        finding(code="C", extremeness=1.0),
+    ]
+    assert [c.lead.code for c in causes_of(target("m:f", *found))] == ["C", "B", "A"]
+
+
+def test_full_output_shows_hint_reproduction_and_coverage() -> None:
+    text = "\n".join(full(result(target("m:f", finding()))))
+    assert "keep its logarithm" in text
+    assert "--arg 'scale=point{1e-24}'" in text
+    assert "100 points run, 50 judged" in text
+    assert "3 unresolved" in text
+
+
+class Elements(HTMLParser):
+    """Collects tags and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert not any(name.startswith("on") or (value or "").startswith("javascript:") for name, value in attrs)
+
+
+def test_the_page_is_one_inert_file_whatever_targets_are_called() -> None:
+    html = page(
+        result(target(HOSTILE, finding(hint=HOSTILE, witness={HOSTILE: "nan"}, repro=HOSTILE), status="failed"))
+    )
+    parser = Elements()
+    parser.feed(html)
+    assert "script" not in parser.tags
+    assert not {"img", "iframe", "link", "object"} & set(parser.tags)
+    assert not re.search(r"https?://", html)
+    assert html.index("<meta charset") < html.index("Content-Security-Policy") < html.index("<title>")
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_the_page_opens_with_the_verdict_nearest_to_everyday_inputs() -> None:
+    r = result(
+        target("m:f", finding(extremeness=9.0, witness={"scale": 1e-40}), finding(code="STB102", of="gradient:scale"))
+    )
+    assert headline(r) == "FAILED: m:f gives inf, true 54.762042 at scale=1e-24 in float32"
+    assert headline(result(target("m:f", status="audited"))) == "PASSED: no claim failed"
+    crashed = TargetResult("m:f", "crashed", "its process died (SIGSEGV)")
+    assert headline(result(crashed)) == "NOT JUDGED: its process died (SIGSEGV)"
+
+
+def test_unjudged_targets_and_open_verdicts_are_listed_as_not_checked() -> None:
+    open_end = target("m:g", status="audited")
+    open_end = msgspec.structs.replace(
+        open_end, verdicts=[Verdict("value_is_accurate", "float64", "cpu", "unresolved", "2 of 9")]
+    )
+    html = page(result(TargetResult("m:f", "timed_out", "stopped"), open_end))
+    not_checked = html[html.index('id="not-checked"') :]
+    assert "m:f" in not_checked
+    assert "2 of 9" in not_checked
+
+
+def test_markdown_cells_cannot_be_broken_out_of() -> None:
+    rows = [
+        line
+        for line in markdown(result(target(HOSTILE, finding(witness={"a|b`c": 1.0}))))
+        if line.startswith("| error")
+    ]
+    assert len(rows) == 1
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 7
+    assert "<script>" not in "".join(markdown(result(target(HOSTILE, finding(got=None, hint="<b>x</b>: y"))))).replace(
+        "`<script>alert(1)</script>", ""
+    )
+
+
+def test_a_result_survives_json_with_non_finite_numbers_as_strings() -> None:
+    r = result(
+        target(
+            "m:f",
+            finding(got=number(float("nan")), truth=number(float("-inf")), witness={"x": [number(float("inf")), 0.1]}),
+        )
+    )
+    assert from_json(to_json(r)) == r
+    assert '"nan"' in to_json(r)
+    with pytest.raises(msgspec.ValidationError):
+        from_json('{"schema_version": 1}')
+
+
+def test_numbers_are_written_compactly() -> None:
+    assert [written(v) for v in (54.76204223456789, 1e-24, 3, "inf", [0.5, "nan"])] == [
+        "54.762",
+        "1e-24",
+        "3",
+        "inf",
+        "[0.5, nan]",
+    ]
