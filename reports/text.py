@@ -47,17 +47,11 @@ def _blocks(targets: Sequence[TargetResult], room: int) -> list[str]:
             *(_target_line(t) for t in targets[: room - 1]),
             f"… {hidden} more targets with findings: --output-format full",
         ]
-    causes = {t.target: causes_of(t) for t in targets}
-    lines_left = room - len(targets)
-    shares = _shares([len(causes[t.target]) for t in targets], lines_left)
+    causes = [causes_of(t) for t in targets]
+    shares = _shares([len(c) for c in causes], room - len(targets))
     lines = []
-    for t, share in zip(targets, shares, strict=True):
-        listed = causes[t.target]
-        lines.append(_target_line(t))
-        shown = listed if share >= len(listed) else listed[: max(share - 1, 0)]
-        lines += [_cause_line(c) for c in shown]
-        if len(shown) < len(listed) and share > 0:
-            lines.append(f"  … {len(listed) - len(shown)} more causes: --output-format full")
+    for t, listed, share in zip(targets, causes, shares, strict=True):
+        lines += [_target_line(t), *map(_cause_line, listed[:share])]
     return lines
 
 
@@ -75,7 +69,9 @@ def _shares(wanted: Sequence[int], room: int) -> list[int]:
 def _target_line(target: TargetResult) -> str:
     words = {"failed": "FAILED", "audited": "WARNED" if target.findings else "PASSED"}
     word = words.get(target.status, target.status.upper().replace("_", " "))
-    return f"{word}  {target.target}  {verdict_words(target)}"
+    causes = len(causes_of(target))
+    of_causes = f" from {causes} causes" if causes > 1 else ""
+    return f"{word}  {target.target}  {verdict_words(target)}{of_causes}"
 
 
 def _cause_line(cause: Cause) -> str:
@@ -100,6 +96,8 @@ def _foot(result: Result) -> list[str]:
     summary = f"{len(judged)} of {len(result.targets)} targets judged: {found}"
     unresolved = sum(c.unresolved for t in result.targets for c in t.coverage)
     lines = [f"{summary}; {unresolved} numbers unresolved" + ("" if result.complete else "; INCOMPLETE")]
+    if any(t.findings for t in result.targets):
+        lines.append("every cause, with hint and reproduction: --output-format full, or --report html")
     for target in result.targets:
         lines += (
             [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []

@@ -152,7 +152,7 @@ def _coverage(job: Job, swept: Sweep) -> Coverage:
         device=job.device,
         run=swept.run,
         judged=len(swept.samples),
-        unresolved=swept.count(Kind.UNRESOLVED),
+        unresolved=swept.count(Kind.UNRESOLVED) if swept.oracle is not None else 0,
         undefined=swept.count(Kind.UNDEFINED),
         range_limits=swept.count(Kind.RANGE_LIMIT),
         raised=swept.raised,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 FORMATS = ("concise", "full", "json", "markdown")
-SECONDS_A_TARGET = 20.0
-STARTUP_SECONDS = 3.0  # what loading torch takes out of --max-time
 REPORT = "stability-report.html"
 
 
@@ -127,66 +124,25 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
-    """Audits all targets in workers; an interrupt keeps what was judged."""
-    from stabkit.audit_job import Job
-    from stabkit.collect import Collected, result_of
-    from stabkit.worker import Workers, usual_count
+    from stabkit.run import Request, run
 
-    started, interrupted = time.monotonic(), False
-    collected: list[Collected] = []
-    with Workers(usual_count(len(targets) if "zoo" not in str(targets) else os.cpu_count() or 1)) as workers:
-        try:
-            names = workers.expand(targets)
-            seconds = _seconds_each(options["max_time"], len(names), workers.count, time.monotonic() - started)
-            shared = (
-                tuple(options["arguments"]),
-                options["reference"],
-                options["dtypes"],
-                options["device"],
-                options["seed"],
-                seconds,
-            )
-            jobs = [Job(name, *shared) for name in names]
-            collected = [Collected(name) for name in names]
-            with _progress(len(names)) as advance:
-                for index, event in workers.events(jobs):
-                    collected[index].add(event)
-                    collected[index].seconds = time.monotonic() - started
-                    advance(sum(c.ended is not None for c in collected))
-        except KeyboardInterrupt:
-            if not collected:
-                raise
-            interrupted = True
-            for index, event in workers.last_words():
-                collected[index].add(event)
-    command = shlex.join(["stabkit", *sys.argv[1:]])
-    return result_of(collected, command, options["seed"], options["fail_on"], options["exit_zero"], interrupted)
-
-
-def _seconds_each(budget: float | None, jobs: int, workers: int, spent: float) -> float:
-    """The time of one target: its share of the budget, torch's loading taken off once."""
-    if budget is None:
-        return SECONDS_A_TARGET
-    left = max(budget - max(spent, STARTUP_SECONDS), 0.5)
-    return left * min(workers, jobs) / jobs
-
-
-class _progress:  # noqa: N801  # reads as a context manager, not as a type
-    """A count of finished targets on a terminal's stderr; nothing when piped."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.shown = total, sys.stderr.isatty() and total > 1
-
-    def __enter__(self) -> Any:
-        return self._advance
-
-    def _advance(self, done: int) -> None:
-        if self.shown:
-            click.echo(f"\r{done}/{self.total} targets", err=True, nl=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            click.echo("\r" + " " * 30 + "\r", err=True, nl=False)
+    request = Request(
+        targets=tuple(targets),
+        arguments=tuple(options["arguments"]),
+        reference=options["reference"],
+        dtypes=options["dtypes"],
+        device=options["device"],
+        seed=options["seed"],
+        max_time=options["max_time"],
+        fail_on=options["fail_on"],
+        exit_zero=options["exit_zero"],
+        command=shlex.join(["stabkit", *sys.argv[1:]]),
+    )
+    if not sys.stderr.isatty():
+        return run(request)
+    result = run(request, lambda done, total: click.echo(f"\r{done}/{total} targets", err=True, nl=False))
+    click.echo("\r" + " " * 30 + "\r", err=True, nl=False)
+    return result
 
 
 def _deliver(result: Result, options: dict[str, Any]) -> None:

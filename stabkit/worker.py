@@ -85,11 +85,11 @@ class Workers:
                 if not r.ended:
                     yield from ((index, event) for event in _news(r))
 
-    def last_words(self) -> Iterator[tuple[int, Event]]:
-        """What jobs have said that `events` did not come to yield, after an interrupt."""
+    def spooled(self) -> Iterator[tuple[int, Event]]:
+        """Everything that jobs have said so far, from the start: an interrupt may have lost what was just read."""
         for index, r in enumerate(self.running):
-            if not r.ended:
-                yield from ((index, event) for event in _read(r))
+            r.read = 0
+            yield from ((index, event) for event in _read(r))
 
     def _start(self, index: int, job: Any) -> _Running:
         spool, log = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log"))
@@ -181,8 +181,3 @@ def _expanded(names: list[str]) -> list[str]:
         is_zoo = name == "zoo" or name.startswith("zoo:")
         found += [f"zoo:{spec.name}" for spec in zoo.find(name)] if is_zoo else [name]
     return list(dict.fromkeys(found))
-
-
-def usual_count(jobs: int) -> int:
-    """How many workers to run for that many jobs."""
-    return max(1, min(jobs, os.cpu_count() or 1, 8))

@@ -30,6 +30,7 @@ FLOORS = (
     ("diagnosis", "events", "audit_job"),
     ("audit",),
     ("worker", "collect"),
+    ("run",),
     ("suites",),
     ("reports",),
     ("cli",),

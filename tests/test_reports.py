@@ -70,7 +70,7 @@ def test_the_default_output_has_at_most_25_lines_whatever_was_found() -> None:
     ):
         lines = concise(result(*targets))
         assert len(lines) <= MOST_LINES
-        assert any("more" in line for line in lines)
+        assert any("--output-format full" in line for line in lines)
 
 
 def test_causes_are_sorted_by_severity_and_onset() -> None:

@@ -145,7 +145,8 @@ class _Clock:
 
     def allows(self, bits: int) -> bool:
         """Whether `bits` bits are affordable; mpmath's cost grows with about their power 1.5."""
-        return time.monotonic() + self.took * (bits / self.bits) ** 1.5 <= self.deadline
+        needed: float = self.took * (bits / self.bits) ** 1.5
+        return time.monotonic() + needed <= self.deadline
 
 
 def _is_special(result: list[Any]) -> bool:

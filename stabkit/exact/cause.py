@@ -116,7 +116,8 @@ def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
     ]
     maker = _maker(pair.native.inputs, earlier)
     if not moved:
-        return "underflow" if maker is not None and _vanishes(maker.native, form) else "singularity"
+        makers = (p.native for p in earlier if p.native.output in pair.native.inputs)
+        return "underflow" if any(_vanishes(s, form) for s in makers) else "singularity"
     native, wide = max(moved, key=lambda ab: abs(ab[0] - ab[1]))
     if native == 0 and abs(wide) < form.smallest_normal:
         return "underflow"

@@ -1,0 +1,89 @@
+"""A run: several targets audited in isolated workers, from request to result."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stabkit.audit_job import Job
+from stabkit.collect import Collected, result_of
+from stabkit.finding import Result
+from stabkit.worker import Workers
+
+SECONDS_A_TARGET = 20.0
+STARTUP_SECONDS = 3.0  # what loading torch takes out of the time for a whole run
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to do.
+
+    Attributes:
+        arguments: `--arg` texts, for every target.
+        max_time: seconds for everything; None for the usual time a target.
+        fail_on: `error`, `warning` or `never`.
+        command: as the user gave it, for the record.
+    """
+
+    targets: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+    reference: str | None = None
+    dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
+    device: str = "cpu"
+    seed: int = 0
+    max_time: float | None = None
+    fail_on: str = "error"
+    exit_zero: bool = False
+    command: str = ""
+
+    def job(self, target: str, seconds: float) -> Job:
+        """One target of the request as a job."""
+        return Job(target, self.arguments, self.reference, self.dtypes, self.device, self.seed, seconds)
+
+
+def run(request: Request, progress: Callable[[int, int], None] = lambda done, total: None) -> Result:
+    """Audits all targets; an interrupt ends it early and keeps what was judged.
+
+    Args:
+        progress: told how many targets are done, of how many.
+
+    Raises:
+        StabkitError: for an unknown zoo name.
+        KeyboardInterrupt: only if nothing had been started.
+    """
+    started, interrupted = time.monotonic(), False
+    collected: list[Collected] = []
+    with Workers(_worker_count(request.targets)) as workers:
+        try:
+            names = workers.expand(request.targets)
+            seconds = _seconds_each(request.max_time, len(names), workers.count, time.monotonic() - started)
+            collected = [Collected(name) for name in names]
+            for index, event in workers.events([request.job(name, seconds) for name in names]):
+                collected[index].add(event)
+                collected[index].seconds = time.monotonic() - started
+                progress(sum(c.ended is not None for c in collected), len(names))
+        except KeyboardInterrupt:
+            if not collected:
+                raise
+            interrupted = True
+            collected = [Collected(c.target, c.seconds) for c in collected]
+            for index, event in workers.spooled():
+                collected[index].add(event)
+    return result_of(collected, request.command, request.seed, request.fail_on, request.exit_zero, interrupted)
+
+
+def _worker_count(targets: Sequence[str]) -> int:
+    """One worker a target, as far as there are cores; `zoo` may stand for many targets."""
+    cores = min(os.cpu_count() or 1, MOST_WORKERS)
+    return cores if any(t.startswith("zoo") for t in targets) else min(cores, len(targets))
+
+
+def _seconds_each(budget: float | None, jobs: int, workers: int, spent: float) -> float:
+    """The time of one target: its share of the budget, torch's loading taken off once."""
+    if budget is None:
+        return SECONDS_A_TARGET
+    left = max(budget - max(spent, STARTUP_SECONDS), 0.5)
+    return left * min(workers, jobs) / jobs
