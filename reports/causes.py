@@ -88,5 +88,5 @@ def outcome_words(finding: Finding) -> str:
     if finding.got is None:
         return finding.hint.partition(":")[0]
     truth = "no finite number" if finding.truth == "nan" else f"true {written(finding.truth)}"
-    lost = f", {finding.excess_bits:.1f} bits lost" if finding.excess_bits is not None else ""
+    lost = f", {float(finding.excess_bits):.1f} bits lost" if finding.excess_bits is not None else ""
     return f"{written(finding.got)}, {truth}{lost}"

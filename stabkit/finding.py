@@ -73,8 +73,8 @@ class Finding(msgspec.Struct, frozen=True):
     points: int
     got: Any
     truth: Any
-    excess_bits: float | None
-    ulps: float | None
+    excess_bits: float | str | None
+    ulps: float | str | None
     where: Place | None
     cause: str
     hint: str

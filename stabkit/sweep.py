@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -131,8 +132,8 @@ def _remoteness(points: Points, arguments: Sequence[Argument]) -> torch.Tensor:
     for a in arguments:
         if isinstance(a.domain, Interval):
             size = points[a.name].double().abs().reshape(len(worst), -1)
-            above = torch.log2(size / (1e6 if a.domain.low >= 0 else 20.0))
-            below = torch.where(size > 0, torch.log2(1e-6 / size), 0.0)
+            above = torch.log2(size) - math.log2(1e6 if a.domain.low >= 0 else 20.0)
+            below = torch.where(size > 0, math.log2(1e-6) - torch.log2(size), 0.0)
             worst = torch.maximum(worst, torch.maximum(above, below).amax(1).clamp(0, 2000))
     return worst
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from stabkit.events import Ended, Event, decode, encode
@@ -115,11 +114,7 @@ def _read(running: _Running) -> list[Event]:
         text = file.read()
     whole = text[: text.rfind(b"\n") + 1]
     running.read += len(whole)
-    events = []
-    for line in whole.splitlines():
-        with suppress(msgspec.DecodeError, msgspec.ValidationError):
-            events.append(decode(line))
-    return events
+    return [decode(line) for line in whole.splitlines()]
 
 
 def _death(running: _Running) -> Ended:

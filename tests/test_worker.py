@@ -70,6 +70,17 @@ def test_what_was_judged_before_a_crash_is_kept(hostile: Path) -> None:
     assert any(f.claim == "value_is_finite" for f in result.findings)
 
 
+def test_findings_at_the_ends_of_float64_cross_the_process_border() -> None:
+    job = Job("zoo:kl_textbook", dtypes=("float64",), seconds=8.0)
+    collected = Collected(job.target)
+    with Workers(1) as workers:
+        for _, event in workers.events([job]):
+            collected.add(event)
+    result = collected.result()
+    assert result.status == "failed"
+    assert any(f.severity == "error" for f in result.findings)
+
+
 def test_the_zoo_is_expanded_by_name_family_and_whole() -> None:
     with Workers(1) as workers:
         assert workers.expand(["zoo:nll", "a.py:f"]) == ["zoo:nll", "a.py:f"]

@@ -145,5 +145,5 @@ def _binades_outside(x: float, positive: bool) -> float:
         return 2000.0
     size, most = abs(x), 1e6 if positive else 20.0
     if size > most:
-        return math.log2(size / most)
-    return math.log2(1e-6 / size) if 0 < size < 1e-6 else 0.0
+        return math.log2(size) - math.log2(most)
+    return math.log2(1e-6) - math.log2(size) if 0 < size < 1e-6 else 0.0  # the quotient could overflow
