@@ -8,7 +8,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined, Template
 from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words, written
 
-from stabkit.finding import Result, TargetResult, count
+from stabkit.finding import SEVERITIES, Result, TargetResult, count
 
 WORDS = {"passed": "✓ pass", "failed": "✗ FAIL", "unresolved": "? open", "not_applicable": "– n/a"}
 
@@ -18,6 +18,7 @@ def page(result: Result) -> str:
     return _template().render(
         result=result,
         headline=headline(result),
+        main=main_causes(result),
         sections=[(t, causes_of(t)) for t in result.targets],
         claims=list(dict.fromkeys(v.claim for t in result.targets for v in t.verdicts)),
         errors=count(result, "error"),
@@ -44,8 +45,18 @@ def headline(result: Result) -> str:
 
 
 def scores(target: TargetResult, claim: str) -> list[tuple[str, str, str]]:
-    """(dtype, outcome, words) of one claim on one target."""
-    return [(SHORT_DTYPES[v.dtype], v.verdict, WORDS[v.verdict]) for v in target.verdicts if v.claim == claim]
+    """(outcome, its words, dtypes) of one claim on one target; no dtypes where all agree."""
+    verdicts = [v for v in target.verdicts if v.claim == claim]
+    outcomes = list(dict.fromkeys(v.verdict for v in verdicts))
+    if len(outcomes) == 1:
+        return [(outcomes[0], WORDS[outcomes[0]], "")]
+    return [(o, WORDS[o], " ".join(SHORT_DTYPES[v.dtype] for v in verdicts if v.verdict == o)) for o in outcomes]
+
+
+def main_causes(result: Result) -> list[tuple[TargetResult, Cause]]:
+    """The gravest cause of each target, nearest to everyday inputs first; three at most."""
+    gravest = [(t, causes_of(t)[0]) for t in result.targets if t.findings]
+    return sorted(gravest, key=lambda tc: (SEVERITIES.index(tc[1].lead.severity), tc[1].lead.extremeness))[:3]
 
 
 def anchor(cause: Cause) -> str:

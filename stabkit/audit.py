@@ -34,6 +34,7 @@ PROBES = 5
 def audit_target(job: Job) -> Iterator[Event]:
     """Everything about one target, ending with `Ended`; a user's mistake is an `Ended` too, not an exception."""
     try:
+        torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
         target = resolve(job.target, [parse_parameter(text) for text in job.arguments])
         _check_device(job.device)
         yield from _audit(job, target)
