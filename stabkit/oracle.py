@@ -8,11 +8,13 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from flint import arb
 
+from stabkit.arithmetic import Number, NumberSystem
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
 from stabkit.arithmetic.evaluate import Truth, evaluate
 from stabkit.arithmetic.plain import evaluate_plain
@@ -49,61 +51,74 @@ class Oracle(Protocol):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A written definition and how a target's arguments are read into it.
+
+    Attributes:
+        parameters: argument of the target -> parameter of the definition.
+        constants: further keyword arguments of the definition.
+        deadline: on the monotonic clock; past it hard points are given up at once.
+    """
+
+    function: Callable[..., Any]
+    parameters: Mapping[str, str]
+    constants: Mapping[str, Any]
+    deadline: float = math.inf
+
+    def inputs(self, sample: Sample) -> Sample:
+        """The sample under the definition's names."""
+        return {self.parameters[n]: v for n, v in sample.items()}
+
+    def truth(self, found: Truth) -> Truth:
+        """A truth under the target's names again."""
+        back = {p: n for n, p in self.parameters.items()}
+        return replace(found, gradient={back[p]: row for p, row in found.gradient.items()})
+
+    def seconds(self) -> float:
+        """To spend on one point: the usual ones, fewer next to the deadline."""
+        return min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), 0.05))
+
+
+@dataclass(frozen=True)
 class Definition:
     """A function of a number system, on balls: certified."""
 
-    function: Callable[..., Any]
-    parameters: Mapping[str, str]  # argument of the target -> parameter of the definition
-    constants: Mapping[str, Any]
-    deadline: float = math.inf
+    reading: Reading
     name: OracleName = "reference"
     certified: bool = True
     thrifty: bool = False
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
-        renamed = {self.parameters[n]: v for n, v in sample.items()}
-        found = evaluate(
-            lambda ctx, **inputs: self.function(ctx, **inputs, **self.constants),
-            renamed,
-            form,
-            [self.parameters[n] for n in gradient_of],
-            _patience(self.deadline),
-        )
-        back = {p: n for n, p in self.parameters.items()}
-        return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
+        r = self.reading
+
+        def definition(ctx: NumberSystem, **inputs: Any) -> Number:
+            return r.function(ctx, **inputs, **r.constants)
+
+        names = [r.parameters[n] for n in gradient_of]
+        return r.truth(evaluate(definition, r.inputs(sample), form, names, r.seconds()))
 
 
 @dataclass(frozen=True)
 class PlainDefinition:
-    """A user's function of mpmath numbers: settled by agreement of precisions and of steps."""
+    """A user's function of mpmath numbers: settled by agreement of precisions and of steps, which is no proof."""
 
-    function: Callable[..., Any]
-    parameters: Mapping[str, str]
-    constants: Mapping[str, Any]
+    reading: Reading
     arguments: tuple[Argument, ...]
-    deadline: float = math.inf
     name: OracleName = "reference"
-    certified: bool = True
+    certified: bool = False
     thrifty: bool = True
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
-        renamed = {self.parameters[n]: v for n, v in sample.items()}
-        back = {p: n for n, p in self.parameters.items()}
-        domains = {a.name: a.domain for a in self.arguments}
+        r = self.reading
+        domains = {r.parameters[a.name]: a.domain for a in self.arguments}
 
         def room(parameter: str, x: float) -> tuple[bool, bool]:
-            domain = domains[back[parameter]]
+            domain = domains[parameter]
             return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
 
-        found = evaluate_plain(
-            lambda **inputs: self.function(**inputs, **self.constants),
-            renamed,
-            form,
-            [self.parameters[n] for n in gradient_of],
-            room,
-            _patience(self.deadline),
-        )
-        return Truth(found.values, {back[p]: row for p, row in found.gradient.items()}, found.precision)
+        function = partial(r.function, **r.constants)
+        names = [r.parameters[n] for n in gradient_of]
+        return r.truth(evaluate_plain(function, r.inputs(sample), form, names, room, r.seconds()))
 
 
 @dataclass(frozen=True)
@@ -130,11 +145,6 @@ def _plausible(value: float) -> Enclosure:
     return Enclosure.of(arb(value)) if math.isfinite(value) else UNRESOLVED
 
 
-def _patience(deadline: float) -> float:
-    """Seconds to spend on one point: the usual ones, fewer next to the deadline on the monotonic clock."""
-    return min(SECONDS_A_POINT, max(deadline - time.monotonic(), 0.05))
-
-
 def oracle_for(target: Target, reference: str | None, program: Program, deadline: float = math.inf) -> Oracle | None:
     """The best oracle there is; None where float64 itself is audited without a reference.
 
@@ -151,9 +161,8 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
     names = _matched(target, takes[1:] if in_system else takes, reference or target.name)
     literals = {p.name: p.domain.value for p in target.parameters if isinstance(p, Fixed) and p.name in takes}
     constants = {**target.constants, **literals}
-    if in_system:
-        return Definition(function, names, constants, deadline)
-    return PlainDefinition(function, names, constants, target.arguments, deadline)
+    reading = Reading(function, names, constants, deadline)
+    return Definition(reading) if in_system else PlainDefinition(reading, target.arguments)
 
 
 def _load(reference: str) -> Callable[..., Any]:
