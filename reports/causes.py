@@ -30,6 +30,13 @@ class Cause:
         return [d for d in SHORT_DTYPES if any(f.dtype == d for f in self.findings)]
 
     @property
+    def where(self) -> str:
+        """The dtype of the witness first, the others behind it: `f16; elsewhere f32`."""
+        others = [SHORT_DTYPES[d] for d in self.dtypes if d != self.lead.dtype]
+        here = SHORT_DTYPES[self.lead.dtype]
+        return f"{here}; elsewhere {' '.join(others)}" if others else here
+
+    @property
     def numbers(self) -> list[str]:
         """What fails: `value`, gradients by name."""
         return list(dict.fromkeys(f.of.partition("[")[0] for f in self.findings))
@@ -57,6 +64,7 @@ def written(value: object) -> str:
         return "[" + ", ".join(map(written, value)) + "]"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    value = value or 0.0  # no sign on zero
     short = f"{value:.6g}"
     return short if float(short) == value else f"{value!r}" if len(repr(value)) <= 13 else short
 
@@ -75,18 +83,30 @@ def verdict_words(target: TargetResult) -> str:
         return (
             "passed every claim that applies" if not unresolved else f"nothing failed, {unresolved} verdicts unresolved"
         )
-    counts = [
-        f"{sum(f.severity == s for f in target.findings)} {s}s"
-        for s in SEVERITIES
-        if any(f.severity == s for f in target.findings)
-    ]
-    return ", ".join(counts)
+    counts = [counted(sum(f.severity == s for f in target.findings), s) for s in SEVERITIES]
+    return ", ".join(c for c in counts if not c.startswith("0 "))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def outcome_words(finding: Finding) -> str:
     """What came out and what is true: `inf, true 54.762`."""
     if finding.got is None:
         return finding.hint.partition(":")[0]
-    truth = "no finite number" if finding.truth == "nan" else f"true {written(finding.truth)}"
+    if finding.truth == "nan":
+        return f"{written(finding.got)}, and so it is in float64"
+    got, true = _apart(finding.got, finding.truth)
     lost = f", {float(finding.excess_bits):.1f} bits lost" if finding.excess_bits is not None else ""
-    return f"{written(finding.got)}, {truth}{lost}"
+    return f"{got}, true {true}{lost}"
+
+
+def _apart(got: object, truth: object) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart."""
+    if not isinstance(got, (int, float)) or not isinstance(truth, (int, float)) or got == truth:
+        return written(got), written(truth)
+    pairs = ((f"{got:.{d}g}", f"{truth:.{d}g}") for d in range(6, 18))
+    a, b = next((p for p in pairs if p[0] != p[1]), (repr(got), repr(truth)))
+    return (written(got), written(truth)) if written(got) != written(truth) else (a, b)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+from stabkit.reports.causes import Cause, causes_of, counted, outcome_words, verdict_words, witness_words
 
 from stabkit.finding import Result, TargetResult, count
 
 
 def markdown(result: Result) -> list[str]:
     """Headline, one table of causes for each failing target, and a line for those that passed."""
-    lines = [f"## stabkit: {count(result, 'error')} errors, {count(result, 'warning')} warnings", ""]
+    found = f"{counted(count(result, 'error'), 'error')}, {counted(count(result, 'warning'), 'warning')}"
+    lines = [f"## stabkit: {found}", ""]
     lines += [] if result.complete else ["**Incomplete:** not every target was judged.", ""]
     for target in result.targets:
         lines += _section(target)
@@ -29,11 +30,10 @@ def _section(target: TargetResult) -> list[str]:
 
 def _row(cause: Cause) -> str:
     lead = cause.lead
-    dtypes = " ".join(SHORT_DTYPES[d] for d in cause.dtypes)
     cells = (
         lead.severity,
         f"{lead.code} {lead.claim} ({', '.join(cause.numbers)})",
-        dtypes,
+        cause.where,
         outcome_words(lead),
         _code(witness_words(lead)),
         lead.cause,

@@ -6,7 +6,16 @@ from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined, Template
-from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words, written
+from stabkit.reports.causes import (
+    SHORT_DTYPES,
+    Cause,
+    causes_of,
+    counted,
+    outcome_words,
+    verdict_words,
+    witness_words,
+    written,
+)
 
 from stabkit.finding import SEVERITIES, Result, TargetResult, count
 
@@ -74,6 +83,6 @@ def _template() -> Template:
         "words": verdict_words,
         "anchor": anchor,
     }
-    environment.globals |= {"scores": scores, "short": SHORT_DTYPES}
+    environment.globals |= {"scores": scores, "counted": counted}
     source = resources.files("stabkit.reports").joinpath("templates", "page.html").read_text(encoding="utf-8")
     return environment.from_string(source)

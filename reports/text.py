@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, outcome_words, verdict_words, witness_words
+from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, counted, outcome_words, verdict_words, witness_words
 
 from stabkit.finding import Result, TargetResult, count
 
@@ -17,11 +17,12 @@ def concise(result: Result) -> list[str]:
     failing = [t for t in result.targets if t.findings or t.status not in ("audited", "failed")]
     passed = [t for t in result.targets if t not in failing]
     foot = _foot(result)
-    room = MOST_LINES - 2 - len(foot) - bool(passed)
+    room = MOST_LINES - 3 - len(foot) - bool(passed)
     lines = [_head(result), *_blocks(failing, room)]
     if passed:
         lines.append(_passed_line(passed))
-    return [*lines, "", *foot]
+    more = ["every cause, with hint and reproduction: --output-format full, or --report html"] if failing else []
+    return [*lines, "", *foot, *more]
 
 
 def full(result: Result) -> list[str]:
@@ -76,11 +77,11 @@ def _target_line(target: TargetResult) -> str:
 
 def _cause_line(cause: Cause) -> str:
     lead = cause.lead
-    dtypes = " ".join(SHORT_DTYPES[d] for d in cause.dtypes)
     others = [n for n in cause.numbers if n != lead.of.partition("[")[0]]
     also = f"; also {', '.join(others)}" if others else ""
     at = f" at {witness_words(lead)}" if lead.got is not None else ""
-    return f"  {MARKS[lead.severity]} {lead.code} {lead.of} = {outcome_words(lead)}{at} [{dtypes}] {lead.cause}{also}"
+    why = f" {lead.cause}" if lead.cause else ""
+    return f"  {MARKS[lead.severity]} {lead.code} {lead.of} = {outcome_words(lead)}{at} [{cause.where}]{why}{also}"
 
 
 def _passed_line(targets: Sequence[TargetResult]) -> str:
@@ -92,12 +93,16 @@ def _passed_line(targets: Sequence[TargetResult]) -> str:
 
 def _foot(result: Result) -> list[str]:
     judged = [t for t in result.targets if t.status in ("audited", "failed")]
-    found = f"{count(result, 'error')} errors, {count(result, 'warning')} warnings"
-    summary = f"{len(judged)} of {len(result.targets)} targets judged: {found}"
-    unresolved = sum(c.unresolved for t in result.targets for c in t.coverage)
-    lines = [f"{summary}; {unresolved} numbers unresolved" + ("" if result.complete else "; INCOMPLETE")]
-    if any(t.findings for t in result.targets):
-        lines.append("every cause, with hint and reproduction: --output-format full, or --report html")
+    found = f"{counted(count(result, 'error'), 'error')}, {counted(count(result, 'warning'), 'warning')}"
+    summary = f"{len(judged)} of {counted(len(result.targets), 'target')} judged: {found}"
+    coverage = [c for t in result.targets for c in t.coverage]
+    open_ends = (
+        f"{sum(c.unresolved for c in coverage)} numbers unresolved, {sum(c.undefined for c in coverage)} undefined"
+    )
+    limited = "; ended by time" if any(c.ended_by == "time" for c in coverage) else ""
+    lines = [f"{summary}; {open_ends}{limited}" + ("" if result.complete else "; INCOMPLETE")]
+    if any(not f.certified and f.oracle == "program" for t in result.targets for f in t.findings):
+        lines.append("uncertified where float64 is the only judge: pass --reference for certainty")
     for target in result.targets:
         lines += (
             [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []

@@ -21,7 +21,7 @@ from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind
 from stabkit.oracle import Oracle, oracle_for
-from stabkit.program import Program, confirm_batching
+from stabkit.program import Program, confirm_batching, draws_random_numbers
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, resolve
@@ -29,6 +29,8 @@ from stabkit.verification import Examiner
 
 SWEEP_SHARE = 0.6  # of a dtype's time; the rest is for shrinking and causes
 PROBES = 5
+FEWEST_POINTS = 30  # judged, for a claim to be called passed although time ended the search
+NOTHING_DECIDED = "the truth is undefined or unresolved at every point judged; check the reference and the domains"
 
 
 def audit_target(job: Job) -> Iterator[Event]:
@@ -63,17 +65,17 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
             yield Judged(name, _not_applicable(job, name, str(error)), [], None)
             continue
         oracle = oracle_for(target, job.reference, program, time.monotonic() + share)
+        random = draws_random_numbers(program, probe_points(program, PROBES))
+        if random and oracle is not None and oracle.name == "program":
+            oracle = None  # another dtype draws other numbers
         if not begun:
             begun = True
-            yield Begun(
-                _oracle_words(oracle),
-                [str(p) for p in target.parameters],
-                [str(a) for a in target.guesses],
-                _notes(why_alone),
-            )
+            arguments, guesses = [str(p) for p in target.parameters], [str(a) for a in target.guesses]
+            yield Begun(_oracle_words(oracle), arguments, guesses, _notes(why_alone, random))
         event = _judged(job, program, oracle, share)
         failed = failed or any(f.severity == "error" for f in event.findings)
-        judged = True
+        judged = judged or _says_something(event)
+        empty = empty or NOTHING_DECIDED
         yield event
     if not judged:
         yield Ended("not_judged", empty)
@@ -81,8 +83,15 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
         yield Ended("failed" if failed else "audited")
 
 
-def _notes(why_alone: str) -> list[str]:
-    return [f"samples run one at a time: {why_alone}"] if why_alone else []
+def _says_something(event: Judged) -> bool:
+    """Whether any number was decided, so that the verdicts stand on something."""
+    c = event.coverage
+    return c is not None and (c.undefined + c.unresolved < c.numbers or bool(event.findings))
+
+
+def _notes(why_alone: str, random: bool) -> list[str]:
+    notes = [f"samples run one at a time: {why_alone}"] if why_alone else []
+    return [*notes, "it draws random numbers; the generator is reset before every call"] if random else notes
 
 
 def _oracle_words(oracle: Oracle | None) -> str:
@@ -119,7 +128,11 @@ def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdi
     inapplicable = check.applies(swept)
     if inapplicable:
         return verdict("not_applicable", inapplicable), []
-    found = Diagnosis(check.claim, swept, _command(job), deadline).findings(list(check.failures(swept)))
+    failures = list(check.failures(swept))
+    found = Diagnosis(check.claim, swept, _command(job), deadline).findings(failures)
+    if failures and not found:
+        count = sum(len(f.judgements) for f in failures)
+        return verdict("unresolved", f"{count} numbers failed in a batch and none again by itself"), []
     if any(f.severity != "note" for f in found):
         return verdict("failed", f"{len(found)} {'cause' if len(found) == 1 else 'causes'}"), found
     open_ends = _open_ends(swept, name)
@@ -138,8 +151,12 @@ def _open_ends(swept: Sweep, claim: str) -> str:
     relevant = [j for j in swept.judgements if gradient is None or j.of.startswith("gradient") == gradient]
     if swept.oracle is None and claim.endswith("_finite"):
         return ""
+    if swept.ended_by == "time" and len(swept.samples) < FEWEST_POINTS:
+        return f"time ended it after {len(swept.samples)} points"
     unresolved = sum(j.kind is Kind.UNRESOLVED for j in relevant)
-    return f"{unresolved} of {len(relevant)} numbers are unresolved" if unresolved else ""
+    if unresolved:
+        return f"{unresolved} of {len(relevant)} numbers are unresolved"
+    return "" if any(j.kind is not Kind.UNDEFINED for j in relevant) else "the truth is undefined at every point judged"
 
 
 def _evidence(swept: Sweep) -> str:
@@ -153,6 +170,7 @@ def _coverage(job: Job, swept: Sweep) -> Coverage:
         device=job.device,
         run=swept.run,
         judged=len(swept.samples),
+        numbers=len(swept.judgements),
         unresolved=swept.count(Kind.UNRESOLVED) if swept.oracle is not None else 0,
         undefined=swept.count(Kind.UNDEFINED),
         range_limits=swept.count(Kind.RANGE_LIMIT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,9 +161,10 @@ def _deliver(result: Result, options: dict[str, Any]) -> None:
 
         _write(Path(REPORT), page(result))
         click.echo(f"wrote {REPORT}", err=True)
-    for target in result.targets:
-        if target.status not in ("audited", "failed"):
-            click.echo(f"stabkit: {target.target}: {target.status.replace('_', ' ')}: {target.reason}", err=True)
+    if options["output"] or not sys.stdout.isatty():  # on a terminal the output has just said so
+        for target in result.targets:
+            if target.status not in ("audited", "failed"):
+                click.echo(f"stabkit: {target.target}: {target.status.replace('_', ' ')}: {target.reason}", err=True)
     if result.exit_code == 130:
         click.echo("stabkit: interrupted; what was judged before is reported as incomplete", err=True)
 
@@ -188,7 +190,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _print_on_terminal(lines: Sequence[str]) -> None:
-    """One terminal line each, in colour, cut with an ellipsis where the window ends."""
+    """In colour, wrapped at the width of the window with what belongs to a line indented below it."""
     from rich.console import Console
     from rich.text import Text
 
@@ -196,4 +198,5 @@ def _print_on_terminal(lines: Sequence[str]) -> None:
     styles = {"FAILED": "bold red", "  E ": "red", "  W ": "yellow", "WARNED": "bold yellow", "PASSED": "bold green"}
     for line in lines:
         style = next((s for start, s in styles.items() if line.startswith(start)), "")
-        console.print(Text(line, style), overflow="ellipsis", no_wrap=True)
+        wrapped = textwrap.wrap(line, console.width, subsequent_indent="      ", break_on_hyphens=False) or [""]
+        console.print(Text("\n".join(wrapped), "" if console.no_color else style))

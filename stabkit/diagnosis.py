@@ -67,7 +67,7 @@ class Diagnosis:
 
     def _by_cause(self, failure: Failure) -> dict[str, list[Judgement]]:
         """The nearest, gravest failed numbers of a group, by their cause."""
-        if failure.cause:
+        if failure.cause is not None:
             return {failure.cause: self._nearest_and_simplest(failure)}
         causes: dict[str, list[Judgement]] = {}
         for j in self._nearest_and_simplest(failure):
@@ -87,7 +87,7 @@ class Diagnosis:
         return sum(complexity(float(x)) for v in self.swept.samples[judgement.row].values() for x in flatten(v))
 
     def _cause(self, sample: Sample, judgement: Judgement) -> str:
-        alike = judgement.kind is not Kind.NOT_FINITE and self.swept.examiner.float64_is_off_alike(sample, judgement)
+        alike = judgement.kind is not Kind.NOT_FINITE and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
         return cause_of(self.swept.program, sample, judgement.got, judgement.of.startswith("gradient"), alike)
 
     def _with_witness(self, cause: str, judgements: Sequence[Judgement], given: bool) -> Finding | None:
@@ -147,7 +147,7 @@ class Diagnosis:
             ulps=None if judgement.ulps is None else number(float(f"{judgement.ulps:.4g}")),
             where=None,
             cause=cause,
-            hint=HINTS[cause] + _how_to_confirm(guesses),
+            hint=HINTS.get(cause, "") + _how_to_confirm(guesses),
             repro=_repro(swept, sample, self.options),
         )
 
@@ -155,7 +155,7 @@ class Diagnosis:
         """A finding about the call as such, shown at an everyday sample."""
         sample = sample_of(probe_points(self.swept.program, 1), 0)
         blank = Judgement(0, failure.of, float("nan"), UNDEFINED, Kind.UNDEFINED, failure.severity)
-        finding = self._finding(failure.cause or "approximation", blank, sample, sample)
+        finding = self._finding(failure.cause or "", blank, sample, sample)
         hint = f"{failure.note}: {self.claim.remedy}"
         return msgspec.structs.replace(
             finding, severity=failure.severity, oracle="property", got=None, truth=None, hint=hint

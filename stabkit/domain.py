@@ -17,6 +17,8 @@ KINDS = (
     "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, "
     "simplex, Normal(loc:real,…), ='literal'"
 )
+MOST_ELEMENTS = 100_000  # of one sample
+MOST_INTEGER = 2**53
 NAMED = {
     "real": ("(", -math.inf, math.inf, ")"),
     "positive": ("(", 0.0, math.inf, ")"),
@@ -205,20 +207,23 @@ def _argument(name: str, body: str) -> Argument:
         domain_text, shape_text = body, "[*]"
     batch, shape = _shape(name, shape_text.strip())
     domain = parse_domain(domain_text.strip(), name)
+    if isinstance(domain, Point) and isinstance(domain.value, list) and _shape_of(domain.value, name) != shape:
+        sizes = ",".join(map(str, _shape_of(domain.value, name)))
+        raise DomainError(f"point of {name}", "does not have the declared shape", f"write {body}@[*,{sizes}]")
     if isinstance(domain, Simplex) and not shape:
         raise DomainError(f"{name}=simplex", "needs a vector", f"give its length: {name}=simplex@[*,3]")
     return Argument(name, domain, data, shape, batch)
 
 
 def _shape(name: str, text: str) -> tuple[bool, tuple[int, ...]]:
-    match = re.fullmatch(r"\[\s*(\*?)\s*,?\s*((?:\d+\s*,?\s*)*)\]", text)
-    if not match:
+    match = re.fullmatch(r"\[\s*(\*)?\s*((?(1),|)\s*\d+\s*(?:,\s*\d+\s*)*)?\]", text)
+    sizes = tuple(int(n) for n in re.findall(r"\d+", text))
+    if not match or not all(sizes) or math.prod(sizes) > MOST_ELEMENTS or not (sizes or match[1]):
         raise DomainError(
             f"shape {text!r} of {name}",
             "is not a list of sizes",
             "write @[*] for a batch of numbers, @[*,8] for vectors, @[8] for one call",
         )
-    sizes = tuple(int(n) for n in re.findall(r"\d+", match[2]))
     return bool(match[1]), sizes
 
 
@@ -232,6 +237,8 @@ def parse_domain(text: str, name: str = "argument") -> Tensors:
     if text == "simplex":
         return Simplex()
     braces = re.fullmatch(r"(choice|point)\{(.*)\}", text, re.DOTALL)
+    if braces and not _split(braces[2]):
+        raise DomainError(f"domain {text!r} of {name}", "holds no value", "list some: choice{-1,1}")
     if braces and braces[1] == "choice":
         return Choice(tuple(_bound(name, v) for v in _split(braces[2])))
     if braces:
@@ -245,6 +252,8 @@ def parse_domain(text: str, name: str = "argument") -> Tensors:
 def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers:
     low, high = _bound(name, span[3]), _bound(name, span[4])
     low_closed, high_closed = span[2] == "[", span[5] == "]"
+    if span[1] and max(abs(low), abs(high)) > MOST_INTEGER:
+        raise DomainError(f"domain {text!r} of {name}", "goes beyond 2**53", "whole numbers need finite bounds")
     if span[1]:
         first = math.ceil(low) if low_closed else math.floor(low) + 1
         last = math.floor(high) if high_closed else math.ceil(high) - 1
@@ -287,6 +296,15 @@ def _point(name: str, text: str) -> Any:
             f"point {text!r} of {name}", "is not a number or lists of numbers", f"write {name}=point{{[0.5,2]}}@[*,2]"
         )
     return value
+
+
+def _shape_of(value: Any, name: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        return ()
+    inner = {_shape_of(v, name) for v in value}
+    if len(inner) != 1:
+        raise DomainError(f"point of {name}", "has rows of different lengths", "make the lists rectangular")
+    return len(value), *inner.pop()
 
 
 def _split(text: str) -> list[str]:

@@ -22,6 +22,16 @@ class StabkitError(Exception):
         return f"{self.value} {self.rule}; {self.remedy}"
 
 
+def printable(text: str) -> str:
+    """Text of others with control characters and lone surrogates made visible, for terminals and files.
+
+    Example:
+        >>> printable("red\x1b[31m")
+        'red\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class DomainError(StabkitError):
     """An argument's domain cannot be read, or holds no float of the dtype."""
 

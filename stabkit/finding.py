@@ -92,12 +92,19 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """How many points stand behind the verdicts of one dtype."""
+    """What stands behind the verdicts of one dtype.
+
+    Attributes:
+        run, judged, raised: samples; a judged sample has a value and its slopes, `numbers` in all.
+        unresolved, undefined, range_limits: of those numbers, what was not compared.
+        ended_by: `count`, `time`, or `exhaustion` of a small domain.
+    """
 
     dtype: str
     device: str
     run: int
     judged: int
+    numbers: int
     unresolved: int
     undefined: int
     range_limits: int

@@ -117,8 +117,17 @@ def ulp(x: Tensor) -> Tensor:
 
 
 def nearest(value: float, form: Format) -> float:
-    """The double `value` rounded to the format, to nearest even."""
-    return torch.tensor(value, dtype=torch.float64).to(form.dtype).item()
+    """The double `value` rounded to the format, to nearest even; torch rounds to halves twice, by way of float32."""
+    close = torch.tensor(value, dtype=torch.float64).to(form.dtype)
+    if form.bits is not torch.int16 or not math.isfinite(close.item()):
+        return close.item()
+    around = torch.stack([close, neighbours(close, -1), neighbours(close)])
+    even = (ordinals(around) % 2 == 0).tolist()
+    candidates = [
+        (abs(value - x), not e, x) for x, e in zip(around.double().tolist(), even, strict=True) if math.isfinite(x)
+    ]
+    best: float = min(candidates)[2]
+    return best
 
 
 def shortest(value: float, form: Format) -> float:
@@ -132,9 +141,13 @@ def shortest(value: float, form: Format) -> float:
         return value
     for digits in range(1, 18):
         decimal = float(f"{value:.{digits}g}")
-        if math.isfinite(decimal) and nearest(decimal, form) == value:
+        if math.isfinite(decimal) and nearest(decimal, form) == value == _as_torch_rounds(decimal, form):
             return decimal
     return value
+
+
+def _as_torch_rounds(value: float, form: Format) -> float:
+    return torch.tensor(value, dtype=torch.float64).to(form.dtype).item()
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class Thresholds:
         exp_overflow, exp_normal, exp_underflow: exp stays finite up to, normal down to, nonzero down to.
         square_overflow, square_normal, square_underflow: x*x stays finite up to, normal down to, nonzero down to.
         reciprocal_overflow: 1/x stays finite down to.
-        log_least: log of the smallest positive float, the least finite logarithm.
+        log_least: the rounded log of the smallest positive float, the least finite logarithm.
     """
 
     exp_overflow: float
@@ -171,10 +184,10 @@ def thresholds(form: Format) -> Thresholds:
         exp_normal=_inside(mp.log(normal), form, 1),
         exp_underflow=_inside(mp.log(vanishing), form, 1),
         square_overflow=_inside(mp.sqrt(overflow), form, -1),
-        square_normal=_inside(mp.sqrt(normal), form, 1),
+        square_normal=float(mp.sqrt(normal)),  # a power of two, and itself on the safe side
         square_underflow=_inside(mp.sqrt(vanishing), form, 1),
         reciprocal_overflow=_inside(1 / overflow, form, 1),
-        log_least=_inside(mp.log(mp.mpf(form.smallest_subnormal)), form, 1),
+        log_least=nearest(float(mp.log(mp.mpf(form.smallest_subnormal))), form),
     )
 
 
@@ -234,10 +247,13 @@ def log2_magnitude(x: arb) -> float:
 
 
 def true_ulp(truth: arb, form: Format) -> arb:
-    """The spacing of the format's floats around a real number, as if its exponent range had no upper end."""
-    size = log2_magnitude(truth)
-    exponent = form.emin if size < form.emin else form.emax if size >= form.emax + 1 else math.floor(size)
-    return power_of_two(exponent - form.precision + 1)
+    """The spacing of the format's floats around a real number; beyond the largest float that of the top binade."""
+    middle = truth.mid()
+    if not middle.is_finite():
+        return power_of_two(form.emax - form.precision + 1)
+    mantissa, exponent = (int(part) for part in middle.man_exp())
+    binade = abs(mantissa).bit_length() - 1 + exponent if mantissa else form.emin
+    return power_of_two(min(max(binade, form.emin), form.emax) - form.precision + 1)
 
 
 def power_of_two(exponent: int) -> arb:

@@ -9,24 +9,22 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol
 
 from flint import arb
 
-from stabkit.arithmetic import Number, NumberSystem
+from stabkit.arithmetic import NumberSystem
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
-from stabkit.arithmetic.evaluate import Truth, evaluate
+from stabkit.arithmetic.evaluate import Truth, evaluate, flatten
 from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval
-from stabkit.errors import DefinitionError
+from stabkit.errors import DefinitionError, StabkitError
 from stabkit.finding import Oracle as OracleName
 from stabkit.floats import Format
 from stabkit.program import Program, points_of
 from stabkit.target import Target, load_module
 
-SIGN_VECTORS = ((0, 1), (0, -1), (1, 1), (2, -1), (3, 1))  # Walsh mask, direction
-SECONDS_A_POINT = 1.0
+SECONDS_A_POINT, LEAST_SECONDS = 1.0, 0.3
 
 Sample = Mapping[str, Any]
 
@@ -55,15 +53,37 @@ class Reading:
     """A written definition and how a target's arguments are read into it.
 
     Attributes:
+        label: how the user named it.
         parameters: argument of the target -> parameter of the definition.
         constants: further keyword arguments of the definition.
+        arguments: of the target, with their domains.
         deadline: on the monotonic clock; past it hard points are given up at once.
     """
 
+    label: str
     function: Callable[..., Any]
     parameters: Mapping[str, str]
     constants: Mapping[str, Any]
+    arguments: tuple[Argument, ...] = ()
     deadline: float = math.inf
+
+    def room(self, parameter: str, x: float) -> tuple[bool, bool]:
+        """Whether the domain goes on below and above a value of one of the definition's parameters."""
+        domain = next(a.domain for a in self.arguments if self.parameters[a.name] == parameter)
+        return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
+
+    def call(self, *ctx: NumberSystem, **inputs: Any) -> Any:
+        """The definition at one sample; a mistake of its own is told as such."""
+        try:
+            return self.function(*ctx, **inputs, **self.constants)
+        except (ArithmeticError, ValueError, StabkitError):
+            raise  # undecided or undefined there, or told already
+        except Exception as error:
+            raise DefinitionError(
+                f"reference {self.label!r}",
+                f"raises {type(error).__name__}: {error}",
+                "mend it, or try it on one sample first",
+            ) from error
 
     def inputs(self, sample: Sample) -> Sample:
         """The sample under the definition's names."""
@@ -76,7 +96,7 @@ class Reading:
 
     def seconds(self) -> float:
         """To spend on one point: the usual ones, fewer next to the deadline."""
-        return min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), 0.05))
+        return min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), LEAST_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -90,12 +110,8 @@ class Definition:
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
-
-        def definition(ctx: NumberSystem, **inputs: Any) -> Number:
-            return r.function(ctx, **inputs, **r.constants)
-
         names = [r.parameters[n] for n in gradient_of]
-        return r.truth(evaluate(definition, r.inputs(sample), form, names, r.seconds()))
+        return r.truth(evaluate(r.call, r.inputs(sample), form, names, r.seconds(), r.room))
 
 
 @dataclass(frozen=True)
@@ -103,22 +119,14 @@ class PlainDefinition:
     """A user's function of mpmath numbers: settled by agreement of precisions and of steps, which is no proof."""
 
     reading: Reading
-    arguments: tuple[Argument, ...]
     name: OracleName = "reference"
     certified: bool = False
     thrifty: bool = True
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
-        domains = {r.parameters[a.name]: a.domain for a in self.arguments}
-
-        def room(parameter: str, x: float) -> tuple[bool, bool]:
-            domain = domains[parameter]
-            return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
-
-        function = partial(r.function, **r.constants)
         names = [r.parameters[n] for n in gradient_of]
-        return r.truth(evaluate_plain(function, r.inputs(sample), form, names, room, r.seconds()))
+        return r.truth(evaluate_plain(r.call, r.inputs(sample), form, names, r.room, r.seconds()))
 
 
 @dataclass(frozen=True)
@@ -161,8 +169,15 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
     names = _matched(target, takes[1:] if in_system else takes, reference or target.name)
     literals = {p.name: p.domain.value for p in target.parameters if isinstance(p, Fixed) and p.name in takes}
     constants = {**target.constants, **literals}
-    reading = Reading(function, names, constants, deadline)
-    return Definition(reading) if in_system else PlainDefinition(reading, target.arguments)
+    missing = [n for n in _required(function) if n not in (*names.values(), *constants, "ctx")]
+    if missing:
+        raise DefinitionError(
+            f"reference {reference or target.name!r}",
+            f"also needs {', '.join(missing)}",
+            "give it the target's arguments only",
+        )
+    reading = Reading(reference or target.name, function, names, constants, target.arguments, deadline)
+    return Definition(reading) if in_system else PlainDefinition(reading)
 
 
 def _load(reference: str) -> Callable[..., Any]:
@@ -190,6 +205,13 @@ def _parameters(function: Callable[..., Any], label: str) -> list[str]:
         ) from None
 
 
+def _required(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters
+    return [
+        n for n, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+
+
 def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]:
     """Arguments to parameters: by name where all names fit, else in order."""
     names = [a.name for a in target.arguments]
@@ -211,7 +233,10 @@ def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequ
     Walsh functions on random signs, so that any two inputs move together in some and apart in others; one comes
     with its opposite, so that a jump next to the sample is crossed.
     """
-    return [oracle.truth(_nudged(sample, form, mask, way), form, gradient_of) for mask, way in SIGN_VECTORS]
+    count = sum(len(flatten(v)) for v in sample.values())
+    masks = (0, *(1 << bit for bit in range(max(count - 1, 1).bit_length())))  # any two indices differ in a bit
+    vectors = [(0, -1), *((mask, 1) for mask in masks)]
+    return [oracle.truth(_nudged(sample, form, mask, way), form, gradient_of) for mask, way in vectors]
 
 
 def _nudged(sample: Sample, form: Format, mask: int, way: int) -> Sample:

@@ -14,7 +14,7 @@ from torch import Tensor
 from stabkit.domain import Argument, real
 from stabkit.reference import parameterizations as definition
 from stabkit.spec import Spec, fault, stable
-from stabkit.widening import in_float32_if_half
+from stabkit.widening import in_one_dtype
 
 
 def naive_exp_log_scale(p: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def exp_lin_scale_as_printed(p: Tensor) -> Tensor:
     return torch.exp(below) * (below <= 0) + (above + 1) * (above > 0)
 
 
-@in_float32_if_half
+@in_one_dtype
 def up_bounded_scale(p: Tensor, omega: float = 1.0) -> Tensor:
     """(omega/2) exp p for p <= 0, else (omega/2)(2 - exp(-p)) (eq. 12); bounded above by omega.
 
@@ -81,7 +81,7 @@ def up_bounded_scale(p: Tensor, omega: float = 1.0) -> Tensor:
     return torch.where(p <= 0, small, omega - small)
 
 
-@in_float32_if_half
+@in_one_dtype
 def up_bounded_log_scale(p: Tensor, omega: float = 1.0) -> Tensor:
     """The logarithm of `up_bounded_scale`, without the cancellation of eq. 12 as written.
 

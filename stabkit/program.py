@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from stabkit.domain import Argument, Booleans, Fixed, Integers, Parameter
-from stabkit.errors import TargetError
+from stabkit.errors import TargetError, printable
 from stabkit.floats import FORMATS, Format
 from stabkit.target import Target
 
@@ -116,7 +117,8 @@ class _Caller:
     def __call__(self, points: Points, count: int | None, gradients: bool) -> Outcome:
         """One call; `count` samples along the batch dimension, or None for a single sample."""
         leaves = self.leaves(points, single=count is None, gradients=gradients)
-        result = self.result_of(leaves)
+        # a target may write into what it is given, which autograd forbids only on leaves
+        result = self.result_of({n: x.clone() if x.requires_grad else x for n, x in leaves.items()})
         if count is not None and result.shape[:1] != (count,):
             raise ValueError(NOT_A_BATCH.removeprefix("ValueError: "))
         values = result.reshape(1, -1) if count is None else result.reshape(count, -1)
@@ -149,13 +151,24 @@ class _Caller:
         return loss_of(self.function(*positional, **dict(values[target.positional :]), **target.constants), target.name)
 
 
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, NaN counting as one number."""
+    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
 def inputs_after(program: Program, points: Points) -> Points:
     """What the tensors hold after one call without gradients, on the host; unchanged if the target raises."""
     call = _Caller(program)
-    leaves = call.leaves(points, single=not program.batched, gradients=False)
+    passed = call.leaves(points, single=not program.batched, gradients=False)
     with contextlib.suppress(Exception):
-        call.result_of(leaves)
-    return {n: x.detach().cpu().reshape(points[n].shape) for n, x in leaves.items()}
+        call.result_of(passed)
+    return {n: x.detach().cpu().reshape(points[n].shape) for n, x in passed.items()}
+
+
+def draws_random_numbers(program: Program, points: Points) -> bool:
+    """Whether another state of torch's generator gives another result."""
+    first, second = (replace(program, seed=program.seed + k).run(points, gradients=False) for k in (0, 1))
+    return not same_bits(first.values, second.values)
 
 
 def _built(parameter: Parameter, leaves: Points) -> Any:
@@ -166,7 +179,14 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
     family = getattr(torch.distributions, parameter.distribution, None)
     if family is None:
         raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
-    return family(**{a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments})
+    given = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
+    unknown = [n for n in given if n not in inspect.signature(family).parameters]
+    if unknown:
+        takes = ", ".join(n for n in inspect.signature(family).parameters if n != "validate_args")
+        raise TargetError(
+            f"distribution {parameter.distribution!r}", f"has no parameter {unknown[0]!r}", f"it takes {takes}"
+        )
+    return family(**given)
 
 
 def loss_of(returned: Any, name: str) -> Tensor:
@@ -184,9 +204,11 @@ def loss_of(returned: Any, name: str) -> Tensor:
     )
     tensors = [v for v in candidates if isinstance(v, Tensor)] if isinstance(candidates, (list, tuple)) else []
     for tensor in tensors:
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and tensor.numel():
             return tensor
-    kind = f"a tensor of {tensors[0].dtype}" if tensors else f"a {type(returned).__name__}"
+    kind = f"a {type(returned).__name__}"
+    if tensors:
+        kind = f"a tensor of {tensors[0].dtype}" if tensors[0].numel() else "an empty tensor"
     raise TargetError(f"target {name!r}", f"returns {kind}, not a floating tensor", "return the loss as a tensor")
 
 
@@ -197,7 +219,9 @@ def _caught(call: Callable[[Points], Outcome], points: Points, count: int) -> Ou
         raise
     except Exception as error:  # the target's own; reported, and the sample counted as raised
         text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        return Outcome(torch.full((count, 1), math.nan), {}, torch.ones(count, dtype=torch.bool), text.rstrip(": "))
+        return Outcome(
+            torch.full((count, 1), math.nan), {}, torch.ones(count, dtype=torch.bool), printable(text.rstrip(": "))
+        )
 
 
 def _isolating_failures(call: Callable[[Points], Outcome], points: Points, count: int) -> list[Outcome]:
@@ -252,7 +276,9 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         raise TargetError(
             f"target {program.target.name!r}",
             f"raises at every input tried ({alone.complaint})",
-            "declare its arguments with --arg NAME=DOMAIN",
+            "declare its arguments with --arg NAME=DOMAIN"
+            if program.target.guesses
+            else "call it by hand at one input",
         )
     if alone.detached:
         raise TargetError(

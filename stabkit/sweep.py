@@ -17,11 +17,13 @@ from stabkit.judge import Judgement, Kind
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.search.lattice import Lattice
-from stabkit.search.points import draw, extremeness
+from stabkit.search.points import draw, extremeness, probe_points
 from stabkit.search.screen import choose, suspicion
 from stabkit.verification import Examiner, Sample
 
 ROUNDS = 3
+PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
+RUNS_A_SAMPLE = 4  # natively, in float64, and twice with moved inputs
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
 
 
@@ -78,8 +80,9 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     generator = Generator().manual_seed(seed)
     deadline = time.monotonic() + seconds
     found, program = Sweep(examiner), examiner.program
+    count = BATCHED_POINTS if program.batched else _affordable(program, seconds)
     for number in range(ROUNDS):
-        points, whole = _points(program, number, generator)
+        points, whole = _points(program, count, number, generator)
         outcome = program.run(points)
         rows = _rows_to_judge(examiner, points, outcome, generator)
         samples, judgements = _judged(found, points, outcome, rows, deadline)
@@ -89,7 +92,15 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     return found
 
 
-def _points(program: Program, number: int, generator: Generator) -> tuple[Points, bool]:
+def _affordable(program: Program, seconds: float) -> int:
+    """Samples of a round that, run one at a time, leave time for judging them."""
+    started = time.monotonic()
+    program.run(probe_points(program, 2))
+    each = (time.monotonic() - started) / 2
+    return max(8, min(LONE_POINTS, int(seconds / (each * RUNS_A_SAMPLE * ROUNDS * 2))))
+
+
+def _points(program: Program, count: int, number: int, generator: Generator) -> tuple[Points, bool]:
     """The samples of one round, and whether they are all there are."""
     arguments = program.target.arguments
     if all(isinstance(a.domain, Point) for a in arguments):
@@ -103,7 +114,6 @@ def _points(program: Program, number: int, generator: Generator) -> tuple[Points
         and program.batched
     ):
         return {lone.name: _every_float(Lattice(lone.domain, program.form, lone.name))}, True
-    count = BATCHED_POINTS if program.batched else LONE_POINTS
     points = draw(arguments, program.form, count, generator)
     if number == 0 and len(arguments) == 1 and isinstance(lone.domain, Interval) and not lone.shape:
         marks = Lattice(lone.domain, program.form, lone.name).landmarks.to(program.form.dtype)[:count]
@@ -123,7 +133,19 @@ def _rows_to_judge(examiner: Examiner, points: Points, outcome: Outcome, generat
     thrifty = oracle is not None and oracle.thrifty
     remoteness = torch.tensor([0.0]) if len(outcome.values) == 1 else _remoteness(points, program.target.arguments)
     rows = choose(scores, remoteness, 30 if thrifty else 90, 80 if thrifty else 400, generator)
+    rows = sorted({*rows, *_plain_rows(points, program.target.arguments)})
     return [r for r in rows if not outcome.raised[r]]
+
+
+def _plain_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
+    """The first row of each combination of zeros, ones and halves: kinks and poles sit there, and chance misses."""
+    blocks = [points[a.name].double().reshape(len(points[a.name]), -1) for a in arguments]
+    table = torch.cat(blocks, 1)
+    plain = torch.isin(table, torch.tensor(PLAIN_VALUES, dtype=torch.float64)).all(1).nonzero().flatten().tolist()
+    first: dict[tuple[float, ...], int] = {}
+    for row in plain:
+        first.setdefault(tuple(table[row].tolist()), row)
+    return list(first.values())[:MOST_PLAIN_ROWS]
 
 
 def _remoteness(points: Points, arguments: Sequence[Argument]) -> torch.Tensor:

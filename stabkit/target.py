@@ -143,7 +143,7 @@ def _unknown(target: str, name: str, known: Sequence[str]) -> TargetError:
     return TargetError(
         f"argument {name!r}",
         f"is not one of {target!r}",
-        f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}",
+        f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'no named argument'}",
     )
 
 
@@ -169,7 +169,7 @@ def _callable(name: str) -> Callable[..., Any]:
     if isinstance(found, type) and issubclass(found, torch.nn.Module):
         try:
             found = found()
-        except TypeError as error:
+        except Exception as error:  # whatever its __init__ raises
             raise TargetError(
                 f"module {name!r}", f"cannot be built without arguments ({error})", "point to an instance instead"
             ) from error

@@ -11,9 +11,10 @@ from typing import Any
 import flint
 from flint import arb
 
-from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
+from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
 from stabkit.errors import DefinitionError
+from stabkit.floats import FORMATS
 from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
 from stabkit.oracle import Oracle, conditioning
 from stabkit.program import Outcome, Program, points_of, sample_of
@@ -43,9 +44,11 @@ class Examiner:
         got = numbers_of(self.program, outcome, row)
         with flint.ctx.workprec(WORKING_BITS):
             if self.oracle is None:
-                return [_by_property(Judgement(number, of, x, UNRESOLVED, Kind.UNRESOLVED)) for of, x in got.items()]
+                return [
+                    _by_property(Judgement(number, of, x, UNRESOLVED, Kind.UNRESOLVED), sample) for of, x in got.items()
+                ]
             case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients))
-            if len(case.truth.values) != outcome.values.shape[1]:
+            if len(case.truth.values) != outcome.values.shape[1] and not case.is_open:
                 raise DefinitionError(
                     f"the reference returns {len(case.truth.values)} numbers a sample,",
                     f"the target {outcome.values.shape[1]}",
@@ -53,9 +56,9 @@ class Examiner:
                 )
             judgements = [
                 judge(number, n.of, got[n.of], n.truth, self.program.form, case.spread(n), n.scale)
-                for n in case.numbers()
+                for n in case.numbers(outcome.values.shape[1])
             ]
-        return judgements if self.oracle.name == "reference" else [_by_property(j) for j in judgements]
+        return judgements if self.oracle.name == "reference" else [_by_property(j, sample) for j in judgements]
 
     def judge_alone(self, sample: Sample, of: str) -> tuple[Sample, Judgement] | None:
         """One number at one sample, rounded to the dtype and run by itself; None where the program raises there."""
@@ -67,16 +70,36 @@ class Examiner:
         found = next((j for j in self.judge_row(exact, outcome, 0, 0) if j.of == of), None)
         return None if found is None else (exact, found)
 
-    def float64_is_off_alike(self, sample: Sample, judgement: Judgement) -> bool:
-        """Whether float64 errs by about as much as the audited dtype, so that rounding is not the cause."""
-        wide = self.program.in_dtype("float64")
-        outcome = wide.run(points_of(sample, wide.target.arguments, wide.form))
-        other = math.nan if bool(outcome.raised[0]) else numbers_of(wide, outcome, 0).get(judgement.of, math.nan)
-        if not (judgement.truth.is_finite and math.isfinite(other) and math.isfinite(judgement.got)):
+    def is_off_alike_elsewhere(self, sample: Sample, judgement: Judgement) -> bool:
+        """Whether another precision errs by about as much, so that rounding is not the cause.
+
+        The other precision is float64; for float64 itself it is float32, at the sample rounded to float32.
+        """
+        if not judgement.truth.is_finite or not math.isfinite(judgement.got):
             return False
-        with flint.ctx.workprec(WORKING_BITS):
-            here, there = (abs(arb(x) - judgement.truth.ball) for x in (judgement.got, other))
-            return bool(there * 256 > here)
+        if self.program.form.name != "float64":
+            wide = self._number_in("float64", sample, judgement.of)
+            return _err_alike(wide, judgement.got, judgement.truth)
+        rounded = sample_of(points_of(sample, self.program.target.arguments, FORMATS["float32"]), 0)
+        again = self.judge_alone(rounded, judgement.of)
+        if again is None or not again[1].kind.is_failure or not again[1].truth.is_finite:
+            return False
+        return _err_alike(again[1].got, self._number_in("float32", rounded, judgement.of), again[1].truth)
+
+    def _number_in(self, dtype: str, sample: Sample, of: str) -> float:
+        """One number of the program in another dtype; NaN where it raises."""
+        other = self.program.in_dtype(dtype)
+        outcome = other.run(points_of(sample, other.target.arguments, other.form))
+        return math.nan if bool(outcome.raised[0]) else numbers_of(other, outcome, 0).get(of, math.nan)
+
+
+def _err_alike(wide: float, narrow: float, truth: Enclosure) -> bool:
+    """Whether the wider precision is off by at least 1/256 of what the narrower is; rounding shrinks by far more."""
+    if not (math.isfinite(wide) and math.isfinite(narrow)):
+        return False
+    with flint.ctx.workprec(WORKING_BITS):
+        here, there = abs(arb(narrow) - truth.ball), abs(arb(wide) - truth.ball)
+        return bool(there * 256 > here)
 
 
 @dataclass(frozen=True)
@@ -102,6 +125,12 @@ class _Case:
     def truth(self) -> Truth:
         return self.oracle.truth(self.sample, self.program.form, self.names)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the truth is one open end, which stands for however many components there are."""
+        (first, *others) = self.truth.values
+        return not others and first.state in (State.UNRESOLVED, State.UNDEFINED)
+
     @cached_property
     def moved(self) -> list[Truth]:
         return conditioning(self.oracle, self.sample, self.program.form, self.names)
@@ -110,9 +139,9 @@ class _Case:
         """Computes the conditioning of one number when it is asked for."""
         return lambda: largest_difference([n.pick(t) for t in self.moved], n.truth, self.program.form)
 
-    def numbers(self) -> Iterator[_Number]:
+    def numbers(self, components: int) -> Iterator[_Number]:
         """Every true number of the sample."""
-        values = self.truth.values
+        values = self.truth.values * (components if self.is_open else 1)
         for j, true in enumerate(values):
             yield _Number(_value_name(j, len(values)), true, partial(_value_in, j), NATURAL_SCALE)
         for name in self.names:
@@ -151,8 +180,9 @@ def _slope_name(program: Program, name: str, flat: int) -> str:
     return f"gradient:{name}" + (f"[{','.join(reversed(places))}]" if shape else "")
 
 
-def _by_property(judgement: Judgement) -> Judgement:
-    """A non-finite number inside a declared domain fails by that fact alone where no truth is known."""
-    if judgement.kind is Kind.UNRESOLVED and not math.isfinite(judgement.got):
+def _by_property(judgement: Judgement, sample: Sample) -> Judgement:
+    """A non-finite number at finite inputs of a declared domain fails by that fact alone where no truth is known."""
+    finite_inputs = all(math.isfinite(x) for v in sample.values() for x in flatten(v))
+    if judgement.kind is Kind.UNRESOLVED and not math.isfinite(judgement.got) and finite_inputs:
         return replace(judgement, kind=Kind.NOT_FINITE, severity="error")
     return judgement

@@ -36,6 +36,7 @@ class _Running:
     future: ProcessFuture[Any]
     spool: Path
     log: Path
+    group: Path
     read: int = 0
     ended: bool = False
 
@@ -66,6 +67,8 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.pool.stop()  # type: ignore[no-untyped-call]
         self.pool.join()
+        for r in self.running:
+            _end_group(r)
         self.folder.cleanup()
 
     def expand(self, names: Sequence[str]) -> list[str]:
@@ -91,9 +94,10 @@ class Workers:
             yield from ((index, event) for event in _read(r))
 
     def _start(self, index: int, job: Any) -> _Running:
-        spool, log = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log"))
-        future = self.pool.schedule(_work, args=[job, str(spool), str(log)], timeout=job.seconds + GRACE_SECONDS)
-        return _Running(future, spool, log)
+        spool, log, group = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log", "group"))
+        words = [job, str(spool), str(log), str(group)]
+        future = self.pool.schedule(_work, args=words, timeout=job.seconds + GRACE_SECONDS)
+        return _Running(future, spool, log, group)
 
 
 def _news(running: _Running) -> list[Event]:
@@ -103,7 +107,17 @@ def _news(running: _Running) -> list[Event]:
     if done and not any(isinstance(e, Ended) for e in events):
         events.append(_death(running))
     running.ended = any(isinstance(e, Ended) for e in events)
+    if running.ended and done:
+        _end_group(running)
     return events
+
+
+def _end_group(running: _Running) -> None:
+    """Kills what a target forked and left behind."""
+    if running.group.exists():
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(running.group.read_text()), signal.SIGKILL)
+        running.group.unlink()
 
 
 def _read(running: _Running) -> list[Event]:
@@ -142,8 +156,10 @@ def _last_words(log: Path) -> str:
     return f": {lines[-1].strip()[:200]}" if lines else ""
 
 
-def _work(job: Any, spool: str, log: str) -> None:
+def _work(job: Any, spool: str, log: str, group: str) -> None:
     """Runs in the worker: audits one target and spools its events."""
+    os.setpgid(0, 0)
+    Path(group).write_text(str(os.getpgid(0)))
     _isolate(log, limit_memory=job.device == "cpu")
     from stabkit.audit import audit_target
 

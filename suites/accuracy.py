@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import flint
 import torch
+from flint import arb
 
-from stabkit.arithmetic.enclosure import Enclosure
+from stabkit.arithmetic.enclosure import Enclosure, State
 from stabkit.arithmetic.evaluate import Truth
 from stabkit.floats import FORMATS, Format, as_finite, excess_bits, ulp_error
 from stabkit.judge import largest_difference
@@ -70,8 +71,6 @@ def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
             truth = oracle.truth(sample, form, list(outcome.gradients))
             for of, got in numbers_of(program, outcome, i).items():
                 true = _pick(truth, of)
-                if not true.is_finite or true.overflows(form):
-                    continue
                 row = rows.setdefault(of, Row(spec.name, of, form.name))
                 row.take(*_errors(got, true, of, sample, form, oracle))
     return list(rows.values())
@@ -84,8 +83,13 @@ def _pick(truth: Truth, of: str) -> Enclosure:
 def _errors(
     got: float, true: Enclosure, of: str, sample: dict[str, float], form: Format, oracle: Oracle
 ) -> tuple[float, float]:
-    if math.isnan(got):
+    if true.state is State.UNRESOLVED or math.isnan(got):
         return math.inf, math.inf
+    if not true.is_finite:
+        return 0.0, -math.inf  # a pole or a point outside the domain
+    if true.overflows(form):
+        agrees = math.isinf(got) and (got > 0) == bool(true.ball > 0)
+        return 0.0 if agrees else ulp_error(got, arb(math.copysign(form.largest, float(true.ball))), form), -math.inf
     ulps = ulp_error(got, true.ball, form)
     if abs(ulps) <= MOST_ULPS:
         return ulps, -math.inf

@@ -107,6 +107,37 @@ def exp_minus_one(ctx: NumberSystem, x: Number) -> Number:
     return ctx.expm1(x)
 
 
+def rectified_twice(x: Tensor) -> Tensor:
+    """x as a difference of two rectifiers: both slopes are 0 at x = 0, the true one is 1."""
+    return torch.relu(x) - torch.relu(-x)
+
+
+class _LoudKink(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.abs()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * torch.where(x == 0, 20.0, x.sign())
+
+
+def loud_at_the_kink(x: Tensor) -> Tensor:
+    """|x| with a slope of 20 at 0, far outside [-1, 1]."""
+    return _LoudKink.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def right_absolute(x: Tensor) -> Tensor:
+    return x.abs()
+
+
+def absolute(ctx: NumberSystem, x: Number) -> Number:
+    """|x|."""
+    return ctx.absolute(x)
+
+
 def squared_error(ctx: NumberSystem, x: Number, y: Number) -> Number:
     """(x - y)**2 / 2."""
     return (x - y) ** 2 / 2
@@ -135,6 +166,18 @@ def writes_into_its_argument(x: Tensor) -> Tensor:
     return y
 
 
+def writes_nan_into_its_argument(x: Tensor) -> Tensor:
+    y = x * 2
+    with torch.no_grad():
+        x.fill_(float("nan"))
+    return y
+
+
+def centres_in_place(x: Tensor) -> Tensor:
+    x -= 0.5
+    return x * 2
+
+
 def writes_into_a_copy(x: Tensor) -> Tensor:
     return x.clone().mul_(2)
 
@@ -147,6 +190,13 @@ def counts_its_calls(x: Tensor) -> Tensor:
     global _calls  # noqa: PLW0603
     _calls += 1
     return x + (_calls % 7)
+
+
+def alternates(x: Tensor) -> Tensor:
+    """NaN every third call."""
+    global _calls  # noqa: PLW0603
+    _calls += 1
+    return x * float("nan") if _calls % 3 == 0 else x * 1
 
 
 def draws_from_the_generator(x: Tensor) -> Tensor:
@@ -177,7 +227,12 @@ PLANTED = (
         square_root_of_square,
     ),
     Planted("matches_reference", forgets_the_half, remembers_the_half, ("x=[-9,9]", "y=data:[-9,9]"), squared_error),
+    Planted("gradient_is_accurate", rectified_twice, returns_its_dtype, ("x=[-2,2]",), square_root_of_square),
+    Planted("gradient_is_accurate", loud_at_the_kink, right_absolute, ("x=[-2,2]",), absolute),
     Planted("dtype_is_kept", returns_float64, returns_its_dtype, ("x=[-1,1]",)),
     Planted("inputs_are_untouched", writes_into_its_argument, writes_into_a_copy, ("x=[-1,1]",)),
+    Planted("inputs_are_untouched", writes_nan_into_its_argument, writes_into_a_copy, ("x=[-1,1]",)),
+    Planted("inputs_are_untouched", centres_in_place, writes_into_a_copy, ("x=[-1,1]",)),
+    Planted("is_deterministic", alternates, draws_from_the_generator, ("x=[-1,1]",)),
     Planted("is_deterministic", counts_its_calls, draws_from_the_generator, ("x=[-1,1]",)),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from stabkit.arithmetic.enclosure import State
 from stabkit.arithmetic.evaluate import LAST_PRECISION, evaluate
 from stabkit.arithmetic.mp import MpSystem
 from stabkit.arithmetic.plain import evaluate_plain, global_precision
+from stabkit.errors import DefinitionError
 from stabkit.floats import FORMATS
 
 SINGLE, DOUBLE = FORMATS["float32"], FORMATS["float64"]
@@ -92,7 +93,57 @@ def test_exact_infinities_are_states_not_accidents() -> None:
     assert ctx.log(ctx.number(-1)).x.is_nan()
     assert (minus - minus).x.is_nan()
     assert evaluate(lambda ctx, x: ctx.log(x), {"x": 0.0}, SINGLE).values[0].state is State.MINUS_INFINITY
-    assert evaluate(lambda ctx, x: x / x, {"x": 0.0}, SINGLE).values[0].state is State.UNDEFINED
+    assert evaluate(lambda ctx, x: ctx.log(x), {"x": -1.0}, SINGLE).values[0].state is State.UNDEFINED
+    assert (minus + ctx.pi).x == arb.neg_inf()
+    assert ctx.erf(-minus).x == 1
+    assert ctx.erfc(minus).x == 2
+    assert ctx.maximum(0, ctx.log(ctx.number(-1))).x.is_nan()
+    assert DualSystem(ctx).maximum(1, Dual(ctx.log(ctx.number(-1)), {})).value.x.is_nan()
+
+
+def inward(name: str, x: float) -> tuple[bool, bool]:
+    """Room in a domain [0, inf)."""
+    return x > 0, True
+
+
+def test_what_is_undefined_at_a_point_has_the_truth_of_its_limits() -> None:
+    removable = evaluate(lambda ctx, x: x / x, {"x": 0.0}, SINGLE, ["x"])
+    assert removable.values[0].as_double() == 1
+    entropy = evaluate(lambda ctx, x: x * ctx.log(x), {"x": 0.0}, SINGLE, ["x"], room=inward)
+    assert entropy.values[0].is_zero(SINGLE)
+    assert entropy.gradient["x"][0].state is State.PLUS_INFINITY  # grows like a logarithm: a pole
+    assert evaluate(lambda ctx, x: 1 / x, {"x": 0.0}, SINGLE).values[0].state is State.PLUS_INFINITY
+    sign = evaluate(lambda ctx, x: x / ctx.absolute(x), {"x": 0.0}, SINGLE).values[0]
+    assert sign.kink
+    assert sign.ball.contains(arb(-1))
+    assert sign.ball.contains(arb(1))
+    assert evaluate_plain(lambda x: x * mpmath.log(x), {"x": 0.0}, SINGLE, room=inward).values[0].is_zero(SINGLE)
+
+
+def test_ties_that_cancel_leave_a_smooth_slope_and_others_are_not_touched() -> None:
+    def identity(ctx: NumberSystem, x: Ball) -> Ball:
+        return ctx.maximum(x, 0) - ctx.maximum(-x, 0)
+
+    assert evaluate(identity, {"x": 0.0}, SINGLE, ["x"]).gradient["x"][0].as_double() == 1
+    both = evaluate(lambda ctx, x, y: ctx.absolute(x) + 1e38 * ctx.tanh(y), {"x": 0.0, "y": 50.0}, SINGLE, ["x", "y"])
+    assert both.gradient["x"][0].kink
+    assert not both.gradient["y"][0].kink
+    assert both.gradient["y"][0].as_double() == pytest.approx(1e38 / math.cosh(50) ** 2, rel=1e-12)
+
+
+def test_plain_references_are_run_with_bits_enough_for_their_inputs() -> None:
+    truth = evaluate_plain(lambda x: 1 + (1 - mpmath.cos(x)) / x**2, {"x": 1e-40}, SINGLE)
+    assert truth.values[0].as_double() == 1.5
+    assert evaluate_plain(lambda x: 1 + (mpmath.exp(x) - 1) / x, {"x": 1e-100}, DOUBLE).values[0].as_double() == 2
+
+
+def test_a_reference_that_leaves_mpmath_is_told() -> None:
+    for rude in (lambda x: math.exp(x) * 1.1, lambda x: "much", lambda x: None):
+        with pytest.raises(DefinitionError):
+            evaluate_plain(rude, {"x": 1.0}, SINGLE)
+    with pytest.raises(DefinitionError, match="ctx's functions"):
+        evaluate(lambda ctx, x: None, {"x": 1.0}, SINGLE)
+    assert evaluate_plain(lambda x: 0.5, {"x": 1.0}, SINGLE).values[0].as_double() == 0.5
 
 
 def test_what_precision_cannot_tell_is_undecided_not_undefined() -> None:
@@ -171,7 +222,7 @@ def test_plain_slopes_are_one_sided_at_a_bound_and_hulls_at_a_kink() -> None:
     assert kink.kink
     assert kink.ball.contains(arb(-1))
     assert kink.ball.contains(arb(0))
-    bound = evaluate_plain(hinge, {"x": 1.0}, SINGLE, ["x"], inside=lambda name, x: (True, False)).gradient["x"][0]
+    bound = evaluate_plain(hinge, {"x": 1.0}, SINGLE, ["x"], room=lambda name, x: (True, False)).gradient["x"][0]
     assert bound.as_double() == -1.0
 
 
@@ -180,16 +231,18 @@ def test_plain_zeros_and_infinities_are_settled_only_at_the_cap() -> None:
     assert flat.precision == LAST_PRECISION
     assert flat.values[0].as_double() == 0.0
     assert evaluate_plain(mpmath.log, {"x": 0.0}, SINGLE).values[0].state is State.MINUS_INFINITY
-    assert evaluate_plain(lambda x: 1 / x, {"x": 0.0}, SINGLE).values[0].state is State.UNDEFINED
+    assert evaluate_plain(lambda x: 1 / x, {"x": 0.0}, SINGLE).values[0].state is State.PLUS_INFINITY
+    assert evaluate_plain(mpmath.log, {"x": -1.0}, SINGLE).values[0].state is State.UNDEFINED
 
 
-def test_a_plain_reference_that_changes_the_global_precision_does_no_harm() -> None:
+def test_a_plain_reference_that_changes_the_global_precision_is_told_and_does_no_harm() -> None:
     def rude(x: mpmath.mpf) -> mpmath.mpf:
         mpmath.mp.dps = 5
         return x * x
 
     before = mpmath.mp.prec
-    evaluate_plain(rude, {"x": 3.0}, SINGLE)
+    with pytest.raises(DefinitionError, match="leave mp.dps"):
+        evaluate_plain(rude, {"x": 3.0}, SINGLE)
     assert mpmath.mp.prec == before
     with pytest.raises(RuntimeError, match="inside"), global_precision(99):
         raise RuntimeError("inside")

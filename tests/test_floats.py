@@ -98,6 +98,9 @@ def test_thresholds_are_the_last_floats_on_the_safe_side(form: Format) -> None:
     assert mp.exp(t.exp_underflow) > vanish >= mp.exp(step(t.exp_underflow, -1))
     assert mp.mpf(t.square_overflow) ** 2 < overflow <= step(t.square_overflow, 1) ** 2
     assert mp.mpf(t.square_underflow) ** 2 > vanish >= step(t.square_underflow, -1) ** 2
+    assert mp.exp(t.exp_normal) >= mp.ldexp(1, form.emin) > mp.exp(step(t.exp_normal, -1))
+    assert mp.mpf(t.square_normal) ** 2 >= mp.ldexp(1, form.emin) > step(t.square_normal, -1) ** 2
+    assert t.log_least == torch.log(torch.tensor(form.smallest_subnormal, dtype=form.dtype)).item()
     assert 1 / mp.mpf(t.reciprocal_overflow) < overflow <= 1 / step(t.reciprocal_overflow, -1)
 
 
@@ -149,6 +152,18 @@ def test_ulp_error_is_signed_fractional_and_against_the_unrounded_truth() -> Non
     assert ulp_error(math.inf, arb(single.largest), single) == 1.0
     with pytest.raises(ValueError, match="NaN"):
         ulp_error(math.nan, third, single)
+
+
+def test_an_ulp_just_below_a_power_of_two_is_the_small_one() -> None:
+    with flint.ctx.workprec(200):
+        assert ulp_error(1 - 2.0**-52, arb(1) - arb(2) ** -53, FORMATS["float64"]) == -1.0
+
+
+def test_rounding_to_a_half_is_done_once() -> None:
+    assert nearest(1 + 2.0**-11 + 2.0**-40, FORMATS["float16"]) == 1 + 2.0**-10
+    assert nearest(1 + 2.0**-11, FORMATS["float16"]) == 1.0
+    assert nearest(1 + 3 * 2.0**-11, FORMATS["float16"]) == 1 + 2.0**-9
+    assert nearest(1e9, FORMATS["float16"]) == math.inf
 
 
 def test_ulp_error_below_the_normal_range_counts_subnormal_steps() -> None:

@@ -2,10 +2,12 @@
 
 import math
 
+import flint
 import mpmath
 import pytest
 import scipy.stats
 import torch
+from flint import arb
 from hypothesis import given
 from hypothesis import strategies as st
 from stabkit.reference import gaussian as definition
@@ -25,7 +27,7 @@ def doubles(*values: float) -> list[torch.Tensor]:
 @every_dtype
 @given(values=st.tuples(reals, reals, reals, reals))
 def test_divergence_is_never_negative(dtype: torch.dtype, values: tuple[float, ...]) -> None:
-    assert not gaussian.kl_of_log_scales(*(torch.tensor(v).to(dtype) for v in values)) < 0
+    assert gaussian.kl_of_log_scales(*(torch.tensor(v).to(dtype) for v in values)) >= 0
 
 
 @every_dtype
@@ -76,10 +78,10 @@ def test_definitions_of_the_divergence_agree_with_each_other() -> None:
     double = FORMATS["float64"]
     names = ("mean1", "mean2")
     on_scales = {"mean1": 0.5, "scale1": 0.25, "mean2": -2.0, "scale2": 4.0}
-    with mpmath.workprec(200):
-        logs = {"log_scale1": math.log(0.25), "log_scale2": math.log(4.0)}
-    first = evaluate(definition.kl, on_scales, double, names)
-    second = evaluate(definition.kl_of_log_scales, {"mean1": 0.5, "mean2": -2.0, **logs}, double, names)
+    with flint.ctx.workprec(400):
+        logs = {"log_scale1": arb(0.25).log().mid(), "log_scale2": arb(4).log().mid()}
+        first = evaluate(definition.kl, on_scales, double, names)
+        second = evaluate(definition.kl_of_log_scales, {"mean1": 0.5, "mean2": -2.0, **logs}, double, names)
     assert first.values[0].as_double() == pytest.approx(second.values[0].as_double(), rel=1e-15)
     assert first.gradient["mean1"][0].as_double() == pytest.approx(second.gradient["mean1"][0].as_double(), rel=1e-15)
 
@@ -108,6 +110,31 @@ def test_closed_gradients_pass_gradcheck_twice(scale: float) -> None:
     assert torch.autograd.gradcheck(gaussian.nll, three, eps=1e-6 * scale)
     assert torch.autograd.gradgradcheck(gaussian.nll, three, eps=1e-6 * scale)
     assert torch.autograd.gradcheck(gaussian.nll_of_log_scale, inputs[:3])
+    assert torch.autograd.gradgradcheck(gaussian.nll_of_log_scale, inputs[:3])
+
+
+def test_second_derivatives_survive_where_the_means_are_equal() -> None:
+    one, zero = doubles(1.0, 0.0)
+    hessian = torch.autograd.functional.hessian
+    rows = hessian(gaussian.nll_of_log_scale, (one, one, zero))
+    assert [[float(x) for x in row] for row in rows] == [[1, -1, 0], [-1, 1, 0], [0, 0, 0]]
+    rows = hessian(gaussian.kl_of_log_scales, (one, zero, one, zero))
+    assert [[float(x) for x in row] for row in rows] == [[1, 0, -1, 0], [0, 2, 0, -2], [-1, 0, 1, 0], [0, -2, 0, 2]]
+
+
+def test_mixed_dtypes_are_computed_in_the_widest() -> None:
+    single, brain, half = (torch.tensor(0.001, dtype=d) for d in (torch.float32, torch.bfloat16, torch.float16))
+    value = gaussian.nll_of_log_scale(torch.tensor(1.0), brain, torch.zeros((), dtype=torch.bfloat16))
+    expected = -scipy.stats.norm.logpdf(1.0, float(brain), 1.0)
+    assert value.dtype is torch.float32
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+    assert gaussian.kl_of_log_scales(single, half, single, torch.tensor(0)).dtype is torch.float32
+
+
+def test_a_difference_of_log_scales_that_overflows_gives_infinity() -> None:
+    zero, huge = torch.tensor(0.0), torch.tensor(3.4e38)
+    assert gaussian.kl_of_log_scales(zero, huge, zero, -huge).item() == math.inf
+    assert gaussian.kl_of_log_scales(zero, -huge, zero, huge).item() == math.inf
 
 
 def test_gradient_survives_where_the_squared_distance_would_overflow() -> None:

@@ -54,7 +54,8 @@ class Ball:
     __radd__, __rmul__ = __add__, __mul__
 
     def __pow__(self, power: int | float | Ball) -> Ball:
-        if isinstance(power, int):
+        if not isinstance(power, Ball) and power == int(power):
+            power = int(power)
             return 1 / self.__pow__(-power) if power < 0 else _natural_power(self, power)
         y = _arb(power)
         return _settled(self.x**y, self.x, y)
@@ -70,10 +71,10 @@ class Ball:
         return _certain(self.x, _arb(other), lambda a, b: a <= b, lambda a, b: a > b)
 
     def __gt__(self, other: Ball | float) -> bool:
-        return not self <= other
+        return _certain(self.x, _arb(other), lambda a, b: a > b, lambda a, b: a <= b)
 
     def __ge__(self, other: Ball | float) -> bool:
-        return not self < other
+        return _certain(self.x, _arb(other), lambda a, b: a >= b, lambda a, b: a < b)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Ball, int, float)):
@@ -96,6 +97,8 @@ def _settled(result: arb, *operands: arb) -> Ball:
         return Ball(result)
     if any(x.is_nan() for x in operands):
         return Ball(arb.nan())
+    if any(x.is_exact() and not x.is_finite() for x in operands) and (result > 0 or result < 0):
+        return Ball(arb.pos_inf() if result > 0 else arb.neg_inf())  # an exact infinity and something finite
     if (result.is_nan() or result.is_exact()) and all(x.is_exact() for x in operands):
         return Ball(result)
     raise Undecided("a result is unbounded at this precision")
@@ -136,8 +139,6 @@ class BallSystem:
     sin = staticmethod(_function("sin"))
     cos = staticmethod(_function("cos"))
     tanh = staticmethod(_function("tanh"))
-    erf = staticmethod(_function("erf"))
-    erfc = staticmethod(_function("erfc"))
     lgamma = staticmethod(_function("lgamma"))
     digamma = staticmethod(_function("digamma"))
 
@@ -162,6 +163,16 @@ class BallSystem:
         return Ball(arb.nan()) if x.x < -1 else _settled(x.x.log1p(), x.x)
 
     @staticmethod
+    def erf(x: Ball) -> Ball:
+        infinite = x.x.is_exact() and not x.x.is_finite() and not x.x.is_nan()
+        return Ball(arb(1 if x.x > 0 else -1)) if infinite else _settled(x.x.erf(), x.x)
+
+    @staticmethod
+    def erfc(x: Ball) -> Ball:
+        infinite = x.x.is_exact() and not x.x.is_finite() and not x.x.is_nan()
+        return Ball(arb(0 if x.x > 0 else 2)) if infinite else _settled(x.x.erfc(), x.x)
+
+    @staticmethod
     def sqrt(x: Ball) -> Ball:
         return Ball(arb.nan()) if x.x < 0 else _settled(x.x.sqrt(), x.x)
 
@@ -170,13 +181,13 @@ class BallSystem:
         return Ball(abs(x.x))
 
     @staticmethod
-    def maximum(x: Ball, y: Ball | float) -> Ball:
-        return Ball(x.x.max(_arb(y)))
+    def maximum(x: Ball | float, y: Ball | float) -> Ball:
+        return Ball(_arb(x).max(_arb(y)))
 
     @staticmethod
-    def minimum(x: Ball, y: Ball | float) -> Ball:
-        return Ball(x.x.min(_arb(y)))
+    def minimum(x: Ball | float, y: Ball | float) -> Ball:
+        return Ball(_arb(x).min(_arb(y)))
 
     @staticmethod
-    def hull(x: Ball, y: Ball | float) -> Ball:
-        return Ball(x.x.union(_arb(y)))
+    def hull(x: Ball | float, y: Ball | float) -> Ball:
+        return Ball(_arb(x).union(_arb(y)))

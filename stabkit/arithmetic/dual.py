@@ -57,10 +57,15 @@ class Dual:
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __pow__(self, power: int | float) -> Dual:
+    def __pow__(self, power: int | float | Dual) -> Dual:
+        if isinstance(power, Dual):
+            raise NotImplementedError("a power of two variables: write ctx.exp(y * ctx.log(x))")
         if power == 0:
             return Dual(self.value**0, {})
         return Dual(self.value**power, _scaled(self.tangents, self.value ** (power - 1) * power))
+
+    def __rpow__(self, base: float) -> Dual:
+        raise NotImplementedError(f"{base}**x: write ctx.exp(x * ctx.log(ctx.number({base})))")
 
     def __lt__(self, other: Dual | float) -> bool:
         return bool(self.value < _value(other))
@@ -165,19 +170,25 @@ class DualSystem:
     def absolute(self, x: Dual) -> Dual:
         return self.maximum(x, -x)
 
-    def maximum(self, x: Dual, y: Dual | float) -> Dual:
-        other = y if isinstance(y, Dual) else self.number(y)
-        if x.value == other.value:
+    def maximum(self, x: Dual | float, y: Dual | float) -> Dual:
+        """The larger; at a tie the tangents are hulls, which `met_tie` says are not yet the one-sided slopes."""
+        a, b = self._lifted(x), self._lifted(y)
+        if a.value == b.value:
             self.met_tie = True
-            return Dual(x.value, self._hulls(x.tangents, other.tangents))
-        return x if x.value > other.value else other
+            return Dual(a.value, self._hulls(a.tangents, b.tangents))
+        if a.value > b.value:
+            return a
+        return b if a.value < b.value else Dual(a.value + b.value, {})  # an undefined operand makes it undefined
 
-    def minimum(self, x: Dual, y: Dual | float) -> Dual:
-        return -self.maximum(-x, -y)
+    def minimum(self, x: Dual | float, y: Dual | float) -> Dual:
+        return -self.maximum(-self._lifted(x), -self._lifted(y))
 
-    def hull(self, x: Dual, y: Dual | float) -> Dual:
-        other = y if isinstance(y, Dual) else self.number(y)
-        return Dual(self.base.hull(x.value, other.value), self._hulls(x.tangents, other.tangents))
+    def hull(self, x: Dual | float, y: Dual | float) -> Dual:
+        a, b = self._lifted(x), self._lifted(y)
+        return Dual(self.base.hull(a.value, b.value), self._hulls(a.tangents, b.tangents))
+
+    def _lifted(self, x: Dual | float) -> Dual:
+        return x if isinstance(x, Dual) else self.number(x)
 
     def _hulls(self, a: Mapping[int, Number], b: Mapping[int, Number]) -> dict[int, Number]:
         zero = self.base.number(0)

@@ -35,8 +35,10 @@ class Enclosure:
         """The enclosure of an Arb result, whose exact infinities and NaN are states of their own."""
         if ball.is_finite():
             return cls(State.FINITE, ball, kink)
-        if ball.is_nan() or not ball.is_exact():
+        if ball.is_nan():
             return UNDEFINED
+        if not ball.is_exact():
+            return UNRESOLVED
         return cls(State.PLUS_INFINITY if ball > 0 else State.MINUS_INFINITY, ball)
 
     @property

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flint
@@ -12,7 +12,9 @@ from flint import arb
 from stabkit.arithmetic import Number, NumberSystem, Undecided
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.arithmetic.dual import Dual, DualSystem
-from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
+from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
+from stabkit.arithmetic.limits import Room, anywhere, limit
+from stabkit.errors import DefinitionError
 from stabkit.floats import Format
 
 FIRST_PRECISION = 128
@@ -49,6 +51,7 @@ def evaluate(
     form: Format,
     gradient_of: Sequence[str] = (),
     seconds: float = 2.0,
+    room: Room = anywhere,
 ) -> Truth:
     """The truth of `definition(ctx, **sample)` on balls of doubling precision, until a verdict in `form` is settled.
 
@@ -58,6 +61,7 @@ def evaluate(
         form: the format whose spacing decides when an enclosure is narrow enough.
         gradient_of: names of the inputs to differentiate by.
         seconds: after this long no further precision is tried.
+        room: which sides of a value lie inside the domain; limits are taken from there.
 
     Returns:
         Truth whose open components are UNRESOLVED, never dropped.
@@ -74,11 +78,39 @@ def evaluate(
         with flint.ctx.workprec(precision), contextlib.suppress(Undecided):
             best = _at_current_precision(definition, sample, gradient_of, precision)
             if best.is_decided(form):
-                return best
+                return _with_limits(best, definition, sample, form, gradient_of, room)
         if time.monotonic() > deadline:
             break
         precision *= 2
     return _with_open_ends(best, form, sample, gradient_of)
+
+
+def _with_limits(
+    truth: Truth,
+    definition: Definition,
+    sample: Mapping[str, Sample],
+    form: Format,
+    gradient_of: Sequence[str],
+    room: Room,
+) -> Truth:
+    """The truth with what is undefined or tied at the sample replaced by its limits."""
+    axes = [(name, k) for name, value in sample.items() for k in range(len(flatten(value)))]
+
+    def value(j: int) -> Enclosure:
+        return limit(lambda s: _at_current_precision(definition, s, (), 0).values[j], sample, axes, form, room)
+
+    def slope(name: str, k: int) -> Enclosure:
+        def pick(s: Mapping[str, Sample]) -> Enclosure:
+            return replace(_at_current_precision(definition, s, [name], 0).gradient[name][k], kink=False)
+
+        return limit(pick, sample, [(name, k)], form, room)
+
+    values = tuple(value(j) if e.state is State.UNDEFINED else e for j, e in enumerate(truth.values))
+    gradient = {
+        name: tuple(slope(name, k) if e.kink or e.state is State.UNDEFINED else e for k, e in enumerate(row))
+        for name, row in truth.gradient.items()
+    }
+    return Truth(values, gradient, truth.precision)
 
 
 def _at_current_precision(
@@ -117,12 +149,16 @@ class _Counter:
 def _seeded(duals: DualSystem, value: Sample, counter: _Counter | None) -> Any:
     if isinstance(value, (list, tuple)):
         return [_seeded(duals, v, counter) for v in value]
+    if isinstance(value, int) and counter is None:
+        return value
     return Dual(duals.base.number(value), {} if counter is None else {counter.take(): duals.base.number(1)})
 
 
 def lift(ctx: NumberSystem, value: Sample) -> Any:
-    """A sample as numbers of a system, nested lists kept."""
-    return [lift(ctx, v) for v in value] if isinstance(value, (list, tuple)) else ctx.number(value)
+    """A sample as numbers of a system; nested lists are kept, and so are ints: labels and flags index lists."""
+    if isinstance(value, (list, tuple)):
+        return [lift(ctx, v) for v in value]
+    return value if isinstance(value, int) else ctx.number(value)
 
 
 def flatten(value: Any) -> list[Any]:
@@ -133,7 +169,15 @@ def flatten(value: Any) -> list[Any]:
 def _ball(result: Number) -> arb:
     if isinstance(result, Dual):
         return _ball(result.value)
-    return result.x if isinstance(result, Ball) else arb(result)
+    if isinstance(result, Ball):
+        return result.x
+    if not isinstance(result, (int, float)):
+        raise DefinitionError(
+            f"the reference's result {result!r:.60}",
+            "is not a number of its system",
+            "return what ctx's functions give",
+        )
+    return arb(result)
 
 
 def _with_open_ends(

@@ -5,6 +5,9 @@ precision, which is restored. Agreement proves less than an enclosure: exact 0, 
 every too low precision returns alike, are settled only at the last precision.
 """
 
+from __future__ import annotations
+
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +20,8 @@ from flint import arb, arf
 
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import FIRST_PRECISION, LAST_PRECISION, Sample, Truth, flatten
+from stabkit.arithmetic.limits import GROWTH, LIMIT_PRECISION, Room, anywhere, limit
+from stabkit.errors import DefinitionError
 from stabkit.floats import Format
 
 
@@ -31,16 +36,12 @@ def global_precision(bits: int) -> Iterator[None]:
         mpmath.mp.prec = saved
 
 
-def _anywhere(name: str, x: float) -> tuple[bool, bool]:
-    return True, True
-
-
 def evaluate_plain(
     function: Callable[..., Any],
     sample: Mapping[str, Sample],
     form: Format,
     gradient_of: Sequence[str] = (),
-    inside: Callable[[str, float], tuple[bool, bool]] = _anywhere,
+    room: Room = anywhere,
     seconds: float = 2.0,
 ) -> Truth:
     """The truth of plain mpmath code at one sample.
@@ -50,7 +51,7 @@ def evaluate_plain(
         sample: exact input values.
         form: the format whose spacing decides when two results agree.
         gradient_of: names of the inputs to differentiate by.
-        inside: (may step down, may step up) from a value of the named input without leaving its domain.
+        room: which sides of a value lie inside the domain.
         seconds: after this long no further precision is tried.
 
     Example:
@@ -62,13 +63,43 @@ def evaluate_plain(
     deadline = time.monotonic() + seconds
     call = _Call(function, sample)
     with flint.ctx.workprec(LAST_PRECISION):  # mpmath's digits are carried over exactly
-        values, precision = _climb(call.at, form, deadline)
+        values, precision = _climb(call.at, _first_precision(sample), form, deadline)
+        values = [_defined(e, j, call, form, room) for j, e in enumerate(values)]
+        open_end = next((e for e in values if not e.is_finite), None)
         gradient = {}
         for name in gradient_of:
             elements = enumerate(float(x) for x in flatten(sample[name]))
-            slopes = (_Slope(call, name, i, x, form, inside(name, x)) for i, x in elements)
-            gradient[name] = tuple(s.truth(deadline) if values[0].is_finite else UNDEFINED for s in slopes)
+            slopes = (_Slope(call, name, i, x, form, room(name, x)) for i, x in elements)
+            gradient[name] = tuple(_without_value(open_end) if open_end else s.truth(deadline) for s in slopes)
     return Truth(tuple(values), gradient, precision)
+
+
+def _without_value(value: Enclosure) -> Enclosure:
+    """What is known of a slope where a value is not finite: as little as of the value."""
+    return UNRESOLVED if value.state is State.UNRESOLVED else UNDEFINED
+
+
+def _first_precision(sample: Mapping[str, Sample]) -> int:
+    """Bits that leave FIRST_PRECISION after a square of the smallest or largest input is added to 1.
+
+    Lower ones agree on 1 + x*x = 1 and the like, whatever the truth.
+    """
+    numbers = [abs(float(x)) for value in sample.values() for x in flatten(value)]
+    exponents = [abs(math.log2(x)) for x in numbers if x and math.isfinite(x)]
+    return FIRST_PRECISION + 64 * math.ceil(2 * max(exponents, default=0.0) / 64)
+
+
+def _defined(value: Enclosure, component: int, call: _Call, form: Format, room: Room) -> Enclosure:
+    """A value, or its limit where it is undefined at the sample itself."""
+    if value.state is not State.UNDEFINED:
+        return value
+    axes = [(name, k) for name, v in call.sample.items() for k in range(len(flatten(v)))]
+
+    def pick(moved: Mapping[str, Sample]) -> Enclosure:
+        results = _Call(call.function, moved).at(LIMIT_PRECISION)
+        return Enclosure.of(to_arb(results[component])) if component < len(results) else UNDEFINED
+
+    return limit(pick, call.sample, axes, form, room)
 
 
 class _Call:
@@ -82,12 +113,21 @@ class _Call:
         with global_precision(bits):
             inputs = {n: _lifted(v, step if n == name else 0, index) for n, v in self.sample.items()}
             try:
-                return [_real(v) for v in flatten(self.function(**inputs))]
+                results = [_real(v) for v in flatten(self.function(**inputs))]
+                if mpmath.mp.prec != bits:
+                    raise DefinitionError(
+                        "the reference",
+                        "changes mpmath's global precision",
+                        "leave mp.dps and mp.prec alone: they are set for it",
+                    )
+                return results
             except (ZeroDivisionError, ValueError, OverflowError, ArithmeticError):
                 return [mpmath.nan]
 
 
 def _lifted(value: Sample, step: Any, index: int) -> Any:
+    if isinstance(value, int) and not step:
+        return value  # labels and flags index lists
     if not isinstance(value, (list, tuple)):
         number = _from_arb(value) if isinstance(value, arb) else mpmath.mpf(value)
         return number + step if step else number
@@ -107,18 +147,32 @@ def _from_arb(value: arb) -> Any:
 def _real(value: Any) -> Any:
     if isinstance(value, mpmath.mpc):
         return value.real if value.imag == 0 else mpmath.nan
-    return mpmath.mpf(value)
+    if isinstance(value, float) and math.isfinite(value) and value * 2.0**20 % 1:
+        raise DefinitionError(
+            f"the reference's result {value!r}",
+            "is a Python float, which holds 53 bits whatever the precision",
+            "compute it with mpmath functions of the inputs, not with math or numpy",
+        )
+    try:
+        return mpmath.mpf(value)
+    except (TypeError, ValueError):
+        raise DefinitionError(
+            f"the reference's result {value!r:.60}", "is not a number or a list of numbers", "return mpmath numbers"
+        ) from None
 
 
-def _climb(compute: Callable[[int], list[Any]], form: Format, deadline: float) -> tuple[list[Enclosure], int]:
+def _climb(
+    compute: Callable[[int], list[Any]], first: int, form: Format, deadline: float
+) -> tuple[list[Enclosure], int]:
     """Doubles the precision until two results in a row agree in every component."""
     clock = _Clock(deadline)
-    bits, last = FIRST_PRECISION, clock.timed(FIRST_PRECISION, compute)
+    bits, last = first, clock.timed(first, compute)
     found = [UNRESOLVED] * len(last)
     while bits < LAST_PRECISION and clock.allows(2 * bits):
         bits *= 2
         result = clock.timed(bits, compute)
-        found = [_agreed(a, b, form, final=bits >= LAST_PRECISION) for a, b in zip(last, result, strict=False)]
+        final = bits >= LAST_PRECISION
+        found = [_agreed(a, b, form, final) for a, b in zip(last, result, strict=False)]
         if all(e.state is not State.UNRESOLVED for e in found):
             break
         last = result
@@ -178,9 +232,10 @@ class _Slope:
     def __init__(self, call: _Call, name: str, index: int, x: float, form: Format, room: tuple[bool, bool]) -> None:
         self.call, self.name, self.index, self.form = call, name, index, form
         self.sides = [side for side, free in zip((-1, 1), room, strict=True) if free]
-        smallest = form.emin - form.precision + 1
-        self.scale = mpmath.mpf(abs(x)) if x else mpmath.ldexp(1, smallest)
-        self.depth = 0 if x else -smallest  # bits below 1 where the step starts
+        size = math.frexp(x)[1] if x else form.emin - form.precision + 1
+        # a function such as sin(x*x) has structure at 1/x; below the smallest float none has any
+        self.scale = mpmath.ldexp(1, min(size, -size))
+        self.depth = abs(size) + max(size, 0)  # bits between the input and where the steps start
 
     def truth(self, deadline: float) -> Enclosure:
         """Differences at 4 times the working precisions 128, 512 and 4096, with two steps each, until all agree."""
@@ -215,6 +270,8 @@ class _Slope:
         """The hull of all quotients if it is narrow; at a kink the hull of what each side agrees on."""
         if not slopes[0] or not all(mpmath.isfinite(q) for row in slopes for q in row):
             return UNRESOLVED
+        if any(abs(near) > GROWTH * abs(wide) > 0 for wide, near in zip(*slopes, strict=True)):
+            return Enclosure(State.PLUS_INFINITY, arb.pos_inf())  # the quotient grows as the step shrinks: a pole
         by_side = [Enclosure.of(to_arb(wide).union(to_arb(near))) for wide, near in zip(*slopes, strict=True)]
         hull = Enclosure.of(by_side[0].ball.union(by_side[-1].ball))
         if hull.is_decided(self.form):

@@ -25,6 +25,9 @@ NAMES = (
 )
 
 
+NOTHING_WIDER = "float64, or a result that draws random numbers, has nothing wider to compare with; pass --reference"
+
+
 @dataclass(frozen=True)
 class Claim:
     """What a check says, under a stable code."""
@@ -92,11 +95,7 @@ def always(sweep: Sweep) -> None:
 
 def without_truth(sweep: Sweep) -> str | None:
     """The reason why accuracy cannot be judged, if there is one."""
-    return (
-        "float64 without a reference has nothing wider to compare with; pass --reference"
-        if sweep.oracle is None
-        else None
-    )
+    return None if sweep.oracle is not None else NOTHING_WIDER
 
 
 def without_gradient(sweep: Sweep) -> str | None:

@@ -30,7 +30,7 @@ def _mismatches(sweep: Sweep) -> tuple[Judgement, ...]:
         for j in sweep.failures(Kind.INACCURATE, gradient=False)
         if j.severity == "error" and j.well_conditioned and sweep.remoteness(j.row) <= EVERYDAY
     )
-    found = tuple(j for j in suspects if sweep.examiner.float64_is_off_alike(sweep.samples[j.row], j))
+    found = tuple(j for j in suspects if sweep.examiner.is_off_alike_elsewhere(sweep.samples[j.row], j))
     return found if len(found) >= FEWEST else ()
 
 
@@ -43,7 +43,7 @@ def not_of_another_formula(sweep: Sweep, wrong: Iterable[Judgement]) -> list[Jud
     """Wrong numbers without those that a formula other than the reference explains, if the sweep shows there is one."""
     if not mismatches(sweep):
         return list(wrong)
-    return [j for j in wrong if not sweep.examiner.float64_is_off_alike(sweep.samples[j.row], j)]
+    return [j for j in wrong if not sweep.examiner.is_off_alike_elsewhere(sweep.samples[j.row], j)]
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:

@@ -133,26 +133,25 @@ def _maker(inputs: tuple[tuple[float, ...], ...], earlier: Sequence[Pair]) -> Pa
 
 
 def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
-    step, wide = blamed.native, blamed.wide
+    """What the operation that loses most bits does to its operands."""
+    step = blamed.native
     if step.name in CLAMPING:
         return "clamp"
     if step.name.startswith(("where", "threshold")):
         return "branch"
-    operands = [abs(v) for row in wide.inputs for v in row]
     if any(math.isinf(v) for row in step.inputs for v in row) or any(abs(v) >= form.largest / 2 for v in step.output):
         return "overflow"
     if step.name in SUMS:
-        small = max((abs(v) for v in wide.output), default=0.0) < max(operands, default=0.0) / 2
-        return "cancellation" if small else "absorption"
-    if any(abs(v) < form.smallest_normal for v in step.output):
-        return "underflow"
+        return "cancellation" if _shrinkage(blamed.wide) > 2 else "absorption"
     if step.name in SATURATING:
         return "saturation"
-    maker = _maker(step.inputs, [p for p in pairs if p.loss_out <= 4 or p.native is not step])
-    if maker is not None and maker.native.name in SATURATING:
+    made_by = {p.native.name for p in pairs if p.native.output in step.inputs}
+    if step.name.startswith("log") and made_by & set(SATURATING):
         return "saturation"
-    if maker is not None and maker.native.name in SUMS:
-        return "absorption"
+    if step.name.startswith("log") and made_by & set(SUMS):
+        return "absorption"  # what 1 + x lost of a small x, the logarithm shows
+    if _vanishes(step, form):
+        return "underflow"
     return "backward_formula" if step.backward else "cancellation"
 
 

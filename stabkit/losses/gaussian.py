@@ -13,10 +13,10 @@ from stabkit.domain import Argument, positive, real
 from stabkit.losses.gaussian_terms import HalfSquaredDistance, NllOfScale, ScaleTerm
 from stabkit.reference import gaussian as definition
 from stabkit.spec import Spec, fault, stable
-from stabkit.widening import in_float32_if_half
+from stabkit.widening import in_one_dtype
 
 
-@in_float32_if_half
+@in_one_dtype
 def kl_of_log_scales(mean1: Tensor, log_scale1: Tensor, mean2: Tensor, log_scale2: Tensor) -> Tensor:
     """KL(N(mean1, exp log_scale1) || N(mean2, exp log_scale2)), elementwise, in nats.
 
@@ -69,7 +69,7 @@ def kl_exp(mean1: Tensor, log_scale1: Tensor, mean2: Tensor, log_scale2: Tensor)
     return spread * torch.exp(-2 * log_scale2) / 2 + log_scale2 - log_scale1 - 0.5
 
 
-@in_float32_if_half
+@in_one_dtype
 def nll(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """-log N(x; mean, scale), elementwise, in nats.
 
@@ -86,7 +86,7 @@ def nll(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return NllOfScale.apply(*torch.broadcast_tensors(x, mean, scale))  # type: ignore[no-any-return, no-untyped-call]
 
 
-@in_float32_if_half
+@in_one_dtype
 def nll_of_log_scale(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """-log N(x; mean, exp log_scale), elementwise, in nats; the form to train with.
 

@@ -33,7 +33,7 @@ class ScaleTerm(Function):
             series = series * near + 1 / math.factorial(k)
         middle = torch.expm1(t) / 2 - d
         root = torch.exp(d.clamp(min=0))
-        far = root * 0.5 * root - d  # exp(2d) overflows before half of it does
+        far = root * 0.5 * root - d.masked_fill(d.isposinf(), 0)  # exp(2d) overflows before half of it does
         return torch.where(t.abs() <= 1, series * near * near / 2, torch.where(d > FAR, far, middle))
 
     @staticmethod
@@ -104,9 +104,14 @@ def _difference(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _times_inverse_scale(difference: Tensor, factor: Tensor | float, log_scale: Tensor) -> Tensor:
-    """difference * factor * exp(-log_scale), exactly 0 for a zero difference even where the exponential overflows."""
-    root = torch.exp(-log_scale / 2)
-    return torch.where(difference == 0, torch.zeros_like(difference), difference * root * root * factor)
+    """difference * factor * exp(-log_scale), 0 for a zero difference even where the exponential overflows.
+
+    There the exponent is bounded instead of the product replaced, so that the second derivative survives.
+    """
+    exponent = -log_scale / 2
+    largest = 0.49 * math.log(torch.finfo(difference.dtype).max)
+    root = torch.exp(torch.where(difference == 0, exponent.clamp(max=largest), exponent))
+    return difference * root * root * factor
 
 
 def _lift(z: Tensor, difference: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ PROFILES = {
 }
 SHARES = {"mixed": 0.35, "everyday": 0.25, "lattice": 0.15, "lone": 0.25}
 COUPLED_SHARE = 0.25
+MOST_EVERYDAY = 20.0  # of a probe
 
 
 def draw(arguments: Sequence[Argument], form: Format, count: int, generator: Generator) -> Points:
@@ -121,11 +122,27 @@ def _near(x: Tensor, form: Format, generator: Generator) -> Tensor:
 
 
 def probe_points(program: Program, count: int) -> Points:
-    """`count` samples of simple everyday numbers; the same ones every time."""
+    """`count` samples of simple everyday numbers, both signs and small ones among them; the same ones every time."""
     generator = Generator().manual_seed(0)
-    only = torch.full((count,), list(PROFILES).index("lone"))
     arguments, form = program.target.arguments, program.form
-    return {a.name: _block(a, form, only, generator).reshape(count, *a.shape).to(dtype_of(a, form)) for a in arguments}
+    blocks = {a.name: _probe_block(a, form, count, generator) for a in arguments}
+    return {a.name: blocks[a.name].reshape(count, *a.shape).to(dtype_of(a, form)) for a in arguments}
+
+
+def _probe_block(argument: Argument, form: Format, count: int, generator: Generator) -> Tensor:
+    if not isinstance(argument.domain, Interval):
+        return _block(argument, form, torch.zeros(count, dtype=torch.int64), generator)
+    lattice = Lattice(argument.domain, form, argument.name)
+    if lattice.is_empty:
+        lattice.draw("simple", 1, generator)  # says what is wrong with the domain
+    values = (
+        lattice.simple[lattice.simple.abs() <= MOST_EVERYDAY]
+        if bool((lattice.simple.abs() <= MOST_EVERYDAY).any())
+        else lattice.simple
+    )
+    size = count * math.prod(argument.shape)
+    rounds = [values[torch.randperm(len(values), generator=generator)] for _ in range(size // len(values) + 1)]
+    return torch.cat(rounds)[:size].reshape(count, -1)
 
 
 def extremeness(sample: dict[str, object], arguments: Sequence[Argument]) -> float:
