@@ -15,7 +15,7 @@ from stabkit.audit_job import Job
 from stabkit.checks import NAMES, Check, checks
 from stabkit.diagnosis import Diagnosis
 from stabkit.domain import parse_parameter
-from stabkit.errors import DomainError, StabkitError, TargetError
+from stabkit.errors import DomainError, StabkitError, TargetError, printable
 from stabkit.events import Begun, Ended, Event, Judged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
@@ -42,7 +42,7 @@ def audit_target(job: Job) -> Iterator[Event]:
         yield from _audit(job, target)
     except StabkitError as error:
         memory = "memory" in str(error).lower() and "raises at every" in str(error)
-        yield Ended("crashed" if memory else "not_judged", str(error))
+        yield Ended("crashed" if memory else "not_judged", printable(str(error)))
     except MemoryError:
         yield Ended("crashed", "it needs more memory than a worker may have")
 

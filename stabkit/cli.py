@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shlex
+import signal
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import stabkit
-from stabkit.errors import StabkitError
+from stabkit.errors import StabkitError, printable
 
 if TYPE_CHECKING:
     from stabkit.finding import Result
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 FORMATS = ("concise", "full", "json", "markdown")
 REPORT = "stability-report.html"
+MOST_NAME = 200  # characters of a file name, which a temporary one extends
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +50,7 @@ def main() -> None:
 )
 @click.option("--dtype", "dtypes", default=",".join(DTYPES), show_default=True, help="Comma-separated dtypes.")
 @click.option("--device", default="cpu", show_default=True, help="Where the target runs, e.g. cuda.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the points drawn.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the points drawn.")
 @click.option(
     "--max-time",
     type=click.FloatRange(min=1),
@@ -56,7 +61,7 @@ def main() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write the output there instead.",
 )
@@ -74,17 +79,41 @@ def audit(targets: tuple[str, ...], **options: Any) -> None:
 
     Exit code 0: nothing failed. 1: an error was found. 2: something could not be judged, or the command is wrong.
     """
+    with _terminations_as_interrupts():
+        sys.exit(_audit(targets, options))
+
+
+def _audit(targets: Sequence[str], options: dict[str, Any]) -> int:
+    """The exit code of an audit, with its output delivered or its mistake told."""
     try:
-        _check(options)
+        _check(targets, options)
         result = _run(targets, options)
         _deliver(result, options)
     except StabkitError as error:
         click.echo(f"stabkit: {error}", err=True)
-        sys.exit(2)
+        return 2
+    except OSError as error:
+        click.echo(f"stabkit: cannot write the output ({error}); free some space or choose another place", err=True)
+        return 2
     except KeyboardInterrupt:
         click.echo("stabkit: interrupted before anything was judged", err=True)
-        sys.exit(130)
-    sys.exit(result.exit_code)
+        return 130
+    return result.exit_code
+
+
+@contextmanager
+def _terminations_as_interrupts() -> Iterator[None]:
+    """A request to terminate keeps what was judged, as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @main.command()
@@ -97,10 +126,20 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=1))
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check(targets: Sequence[str], options: dict[str, Any]) -> None:
     """Everything that can be known to be wrong before torch is loaded."""
     from stabkit.domain import parse_parameter
 
+    references = [] if options["reference"] is None else [options["reference"]]
+    for word in (*targets, *options["arguments"], *references):
+        if word != printable(word) or not word:
+            raise StabkitError(
+                f"the word '{printable(word)}'", "is empty or holds control characters", "write plain text"
+            )
+    if options["max_time"] is not None and not math.isfinite(options["max_time"]):
+        raise StabkitError(
+            f"--max-time {options['max_time']}", "is not a number of seconds", "write for instance --max-time 60"
+        )
     dtypes = tuple(d.strip() for d in options["dtypes"].split(",") if d.strip())
     for name in dtypes or ("",):
         if name not in DTYPES:
@@ -112,16 +151,23 @@ def _check(options: dict[str, Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise StabkitError(f"argument {name!r}", "is declared twice", "keep one --arg for it")
-    device = options["device"].partition(":")[0]
-    if device not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", options["device"]):
         raise StabkitError(
-            f"device {options['device']!r}", "is neither cpu nor cuda", "write --device cpu or --device cuda"
+            f"device {options['device']!r}", "is neither cpu nor cuda", "write --device cpu, cuda or cuda:0"
         )
     for path in (options["output"], Path(REPORT) if options["report"] else None):
-        if path is not None and not os.access(path.resolve().parent, os.W_OK):
-            raise StabkitError(
-                f"folder {str(path.resolve().parent)!r}", "cannot be written to", "choose another place for the output"
-            )
+        if path is not None and str(path) != "-":
+            _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.resolve().parent
+    if not path.name or path.is_dir() or len(path.name) > MOST_NAME:
+        raise StabkitError(
+            f"output {str(path)!r}", "is not the name of a file", "name a file, or - for standard output"
+        )
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise StabkitError(f"folder {str(folder)!r}", "cannot be written to", "choose another place for the output")
 
 
 def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
@@ -149,7 +195,7 @@ def _run(targets: Sequence[str], options: dict[str, Any]) -> Result:
 def _deliver(result: Result, options: dict[str, Any]) -> None:
     """Writes the output and the report; files appear whole or not at all."""
     text = _rendered(result, options["output_format"])
-    if options["output"]:
+    if options["output"] and str(options["output"]) != "-":
         _write(options["output"], text)
         click.echo(f"wrote {options['output']}", err=True)
     elif options["output_format"] == "concise" and sys.stdout.isatty():
@@ -184,9 +230,17 @@ def _rendered(result: Result, output_format: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all; links are followed, devices and pipes written to as they are."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _print_on_terminal(lines: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from stabkit.audit_job import Job
 from stabkit.collect import Collected, result_of
 from stabkit.finding import Result
-from stabkit.worker import Workers
+from stabkit.worker import GRACE_SECONDS, Workers
 
 SECONDS_A_TARGET = 20.0
 STARTUP_SECONDS = 3.0  # what loading torch takes out of the time for a whole run
@@ -61,7 +61,8 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
             names = workers.expand(request.targets)
             seconds = _seconds_each(request.max_time, len(names), workers.count, time.monotonic() - started)
             collected = [Collected(name) for name in names]
-            for index, event in workers.events([request.job(name, seconds) for name in names]):
+            jobs = [request.job(name, seconds) for name in names]
+            for index, event in workers.events(jobs, _grace(request.max_time)):
                 collected[index].add(event)
                 collected[index].seconds = time.monotonic() - started
                 progress(sum(c.ended is not None for c in collected), len(names))
@@ -79,6 +80,11 @@ def _worker_count(targets: Sequence[str]) -> int:
     """One worker a target, as far as there are cores; `zoo` may stand for many targets."""
     cores = min(os.cpu_count() or 1, MOST_WORKERS)
     return cores if any(t.startswith("zoo") for t in targets) else min(cores, len(targets))
+
+
+def _grace(budget: float | None) -> float:
+    """How long a target may overrun its time before its worker is killed."""
+    return GRACE_SECONDS if budget is None else max(1.0, min(GRACE_SECONDS, budget / 5))
 
 
 def _seconds_each(budget: float | None, jobs: int, workers: int, spent: float) -> float:

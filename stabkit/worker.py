@@ -6,26 +6,33 @@ was judged before a worker died is kept.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from stabkit.errors import printable
 from stabkit.events import Ended, Event, decode, encode
 
 GRACE_SECONDS = 8.0  # beyond a target's own time before its worker is killed
 MEMORY_BYTES = 8 * 2**30  # that a worker may allocate beyond what it starts with
+LOG_BYTES = 2**28  # of output, and of any other file a target writes
 POLL_SECONDS = 0.02
+VANISHED_SECONDS = 2.0  # that the pool has to notice the death of a worker and its exit code
 PRELOADED = ["stabkit.audit"]
 
 
@@ -39,6 +46,7 @@ class _Running:
     group: Path
     read: int = 0
     ended: bool = False
+    vanished: float | None = None
 
 
 @dataclass
@@ -60,6 +68,8 @@ class Workers:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self.folder = tempfile.TemporaryDirectory(prefix="stabkit-")
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", self.folder.name)  # torch makes one where it is traced
+        _start_server_quietly()
         # one task a process: what a target does to its process ends with it
         self.pool = ProcessPool(max_workers=self.count, max_tasks=1, context=context)
         return self
@@ -78,9 +88,13 @@ class Workers:
         found: list[str] = self.pool.schedule(_expanded, args=[list(names)]).result()
         return found
 
-    def events(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Event]]:
-        """Every event of every job, as it comes, with the job's index; each job's last event is `Ended`."""
-        self.running = [self._start(i, job) for i, job in enumerate(jobs)]
+    def events(self, jobs: Sequence[Any], grace: float = GRACE_SECONDS) -> Iterator[tuple[int, Event]]:
+        """Every event of every job, as it comes, with the job's index; each job's last event is `Ended`.
+
+        Args:
+            grace: seconds beyond a job's own before its worker is killed.
+        """
+        self.running = [self._start(i, job, grace) for i, job in enumerate(jobs)]
         while not all(r.ended for r in self.running):
             time.sleep(POLL_SECONDS)
             for index, r in enumerate(self.running):
@@ -93,23 +107,49 @@ class Workers:
             r.read = 0
             yield from ((index, event) for event in _read(r))
 
-    def _start(self, index: int, job: Any) -> _Running:
+    def _start(self, index: int, job: Any, grace: float) -> _Running:
         spool, log, group = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log", "group"))
         words = [job, str(spool), str(log), str(group)]
-        future = self.pool.schedule(_work, args=words, timeout=job.seconds + GRACE_SECONDS)
+        future = self.pool.schedule(_work, args=words, timeout=job.seconds + grace)
         return _Running(future, spool, log, group)
+
+
+def _start_server_quietly() -> None:
+    """Starts the server that workers are forked from; an interrupt while it loads torch is ours, not its."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _news(running: _Running) -> list[Event]:
     """What a job has said since the last look; its end in any case once its worker is gone."""
-    done = running.future.done()
-    events = _read(running)
-    if done and not any(isinstance(e, Ended) for e in events):
+    gone = running.future.done() or _has_vanished(running)
+    try:
+        events = _read(running)
+    except msgspec.MsgspecError as error:
+        events = [Ended("crashed", f"its events cannot be read ({error})")]
+    if gone and not any(isinstance(e, Ended) for e in events):
         events.append(_death(running))
     running.ended = any(isinstance(e, Ended) for e in events)
-    if running.ended and done:
+    if running.ended and gone:
         _end_group(running)
     return events
+
+
+def _has_vanished(running: _Running) -> bool:
+    """Whether a worker's process is gone although the pool does not say so: it ended with exit code 0."""
+    if not running.group.exists():
+        return False
+    try:
+        os.kill(int(running.group.read_text() or 0), 0)
+    except ProcessLookupError:
+        running.vanished = running.vanished or time.monotonic()
+        return time.monotonic() - running.vanished > VANISHED_SECONDS
+    return False
 
 
 def _end_group(running: _Running) -> None:
@@ -133,6 +173,9 @@ def _read(running: _Running) -> list[Event]:
 
 def _death(running: _Running) -> Ended:
     """How a worker ended that did not say so itself."""
+    if not running.future.done():
+        running.future.cancel()  # type: ignore[no-untyped-call]
+        return Ended("crashed", f"its process ended by itself (exit code 0){_last_words(running.log)}")
     error = running.future.exception()
     if isinstance(error, OutOfTime):
         return Ended("timed_out", "it did not return in time and was stopped")
@@ -152,26 +195,35 @@ def _exit_words(code: int | None) -> str:
 
 
 def _last_words(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    return f": {lines[-1].strip()[:200]}" if lines else ""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return f": {printable(lines[-1][:200])}" if lines else ""
 
 
 def _work(job: Any, spool: str, log: str, group: str) -> None:
     """Runs in the worker: audits one target and spools its events."""
     os.setpgid(0, 0)
-    Path(group).write_text(str(os.getpgid(0)))
+    Path(group).write_text(str(os.getpid()))
     _isolate(log, limit_memory=job.device == "cpu")
     from stabkit.audit import audit_target
 
+    mine = os.getpid()
     with open(spool, "ab", buffering=0) as file:
         for event in audit_target(job):
+            if os.getpid() != mine:  # a child that the target forked has no say
+                os._exit(0)
             file.write(encode(event))
 
 
 def _isolate(log: str, limit_memory: bool) -> None:
-    """One thread, no interrupts, output to the log, and a bound on memory (CUDA reserves more than any bound)."""
+    """One thread, no interrupts, output to a bounded log, and a bound on memory (CUDA reserves more than any)."""
     import torch
 
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -182,6 +234,12 @@ def _isolate(log: str, limit_memory: bool) -> None:
         used = int(pages.read_text().split()[0]) * resource.getpagesize() if pages.exists() else 0
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))
+
+
+def _die_with_parent() -> None:
+    """On Linux, asks the kernel to end this process when the one that forked it ends."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _expanded(names: list[str]) -> list[str]:

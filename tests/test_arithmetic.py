@@ -241,7 +241,7 @@ def test_a_plain_reference_that_changes_the_global_precision_is_told_and_does_no
         return x * x
 
     before = mpmath.mp.prec
-    with pytest.raises(DefinitionError, match="leave mp.dps"):
+    with pytest.raises(DefinitionError, match="changes mpmath's global precision"):
         evaluate_plain(rude, {"x": 3.0}, SINGLE)
     assert mpmath.mp.prec == before
     with pytest.raises(RuntimeError, match="inside"), global_precision(99):

@@ -111,6 +111,14 @@ def test_one_crashing_target_leaves_the_other_judged_and_the_run_unjudged(here: 
         (("audit", "mine.py:softplus", "--arg", "y=real"), "it takes x"),
         (("audit", "mine.py:softplus", "--device", "cuda", "--dtype", "float32"), ""),
         (("adit", "mine.py:softplus"), "No such command"),
+        (("audit", "mine.py:softplus", "--reference", ""), "is empty or holds control characters"),
+        (("audit", "mine.py:soft\x1b[31mplus"), "\\x1b[31m"),
+        (("audit", "mine.py:softplus", "--max-time", "nan"), "is not a number of seconds"),
+        (("audit", "mine.py:softplus", "-o", "."), "is not the name of a file"),
+        (("audit", "mine.py:softplus", "--arg", "x=int[0,inf]"), "whole numbers need finite bounds"),
+        (("audit", "mine.py:softplus", "--arg", "x=real@[*,0]"), "is not a list of sizes"),
+        (("audit", "mine.py:softplus", "--arg", "x=point{[1,2]}"), "does not have the declared shape"),
+        (("audit", "mine.py:softplus", "--arg", "x=choice{}"), "list some"),
     ],
 )
 def test_a_wrong_command_exits_2_with_one_message_and_no_traceback(
@@ -120,6 +128,35 @@ def test_a_wrong_command_exits_2_with_one_message_and_no_traceback(
     assert done.exit_code == 2 or (says == "" and done.exit_code in (0, 1))
     assert says in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_output_follows_links_and_leaves_devices_alone(here: Path) -> None:
+    (here / "real.json").write_text("old")
+    (here / "link.json").symlink_to("real.json")
+    pinned = ("audit", "mine.py:better", "--arg", "x=point{1}", "--dtype", "float32", "--output-format", "json")
+    assert stabkit(*pinned, "-o", "link.json").exit_code == 0
+    assert (here / "link.json").is_symlink()
+    assert from_json((here / "real.json").read_text()).complete
+    os.mkfifo(here / "pipe")
+    reader = subprocess.Popen(["cat", here / "pipe"], stdout=subprocess.PIPE, text=True)
+    assert stabkit(*pinned, "-o", "pipe").exit_code == 0
+    assert from_json(reader.communicate()[0]).complete
+    assert from_json(stabkit(*pinned, "-o", "-").stdout).complete
+
+
+def test_a_reference_that_says_nothing_judges_nothing(here: Path) -> None:
+    (here / "truth.py").write_text("def ref(x): return 1 / (x - x)\n")
+    done = stabkit("audit", "mine.py:softplus", "--reference", "truth.py:ref", *QUICK)
+    assert done.exit_code == 2
+    assert "undefined or unresolved at every point" in done.stderr
+
+
+def test_a_mistake_in_a_reference_is_told_as_one(here: Path) -> None:
+    (here / "truth.py").write_text("import mpmath\ndef typo(x): return mpmath.expp(x)\ndef two(x, y): return x\n")
+    for name, says in (("typo", "reference 'truth.py:typo' raises AttributeError"), ("two", "also needs y")):
+        done = stabkit("audit", "mine.py:softplus", "--reference", f"truth.py:{name}", *QUICK)
+        assert done.exit_code == 2
+        assert says in done.stderr
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:

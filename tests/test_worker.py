@@ -22,6 +22,14 @@ def endless(x):
 def huge(x): return x + torch.zeros(25 * 10**9).sum()
 def chatty(x):
     print("noise" * 1000); sys.stderr.write("more noise"); return x * 2
+def exits_quietly(x): os._exit(0)
+def kills_its_group(x): os.killpg(0, 9)
+def leaves_a_child(x):
+    if os.fork() == 0: time.sleep(3600)
+    return x * 2
+def doubles(x):
+    os.fork()
+    return x * 2
 def late(x):
     if x.dtype is torch.float32: os._exit(7)
     return torch.log(torch.exp(x))
@@ -35,13 +43,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_hostile_target_costs_itself_and_nobody_else(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stabkit.worker.GRACE_SECONDS", 4.0)
-    names = ("segfault", "exits", "endless", "huge", "chatty", "fine")
+def test_a_hostile_target_costs_itself_and_nobody_else(hostile: Path) -> None:
+    names = ("segfault", "exits", "endless", "huge", "chatty", "fine", "exits_quietly", "kills_its_group")
     jobs = [Job(f"{hostile}:{n}", ("x=[-1,1]",), dtypes=("float32",), seconds=4.0) for n in names]
     collected = [Collected(j.target) for j in jobs]
     with Workers(2) as workers:
-        for index, event in workers.events(jobs):
+        for index, event in workers.events(jobs, grace=4.0):
             collected[index].add(event)
     ends = {n: c.result() for n, c in zip(names, collected, strict=True)}
     assert {n: e.status for n, e in ends.items()} == {
@@ -51,10 +58,26 @@ def test_a_hostile_target_costs_itself_and_nobody_else(hostile: Path, monkeypatc
         "huge": "crashed",
         "chatty": "audited",
         "fine": "audited",
+        "exits_quietly": "crashed",
+        "kills_its_group": "crashed",
     }
     assert "SIGSEGV" in ends["segfault"].reason
     assert "exit code 3" in ends["exits"].reason
     assert "memory" in ends["huge"].reason
+
+
+@pytest.mark.parametrize("name", ["leaves_a_child", "doubles"])
+def test_what_a_target_forks_neither_speaks_nor_stays(hostile: Path, name: str) -> None:
+    job = Job(f"{hostile}:{name}", ("x=point{1}",), dtypes=("float32",), seconds=4.0)
+    collected = Collected(job.target)
+    with Workers(1) as workers:
+        for _, event in workers.events([job], grace=4.0):
+            collected.add(event)
+        group = workers.running[0].group
+    result = collected.result()
+    assert len(result.coverage) <= 1
+    assert len({(v.claim, v.dtype) for v in result.verdicts}) == len(result.verdicts)
+    assert not group.exists()  # its process group was ended
 
 
 def test_what_was_judged_before_a_crash_is_kept(hostile: Path) -> None:
