@@ -97,6 +97,8 @@ class Diagnosis:
         for first in sorted(judgements, key=lambda j: (_gravity(j), self._length(j)))[:4]:
             again = swept.examiner.judge_alone(swept.samples[first.row], first.of)
             if again is None or not _alike(again[1], first):
+                if time.monotonic() > self.deadline:
+                    break
                 continue
             sample, judgement = self._shrunk(*again, None if given else cause)
             nearer = extremeness(sample, swept.arguments) <= extremeness(onset, swept.arguments)

@@ -214,12 +214,12 @@ def test_a_failure_that_does_not_repeat_alone_is_unresolved_not_passed(tmp_path:
     source = tmp_path / "mine.py"
     source.write_text(
         "import torch\ndef loss(x):\n"
-        "    return torch.where(torch.arange(len(x)) % 64 == 7, x * 1.5, x) if len(x) > 8 else x * 1\ndef ref(ctx, x): return x\n"
+        "    return torch.where(torch.arange(len(x)) % 64 == 7, x * 1.5, x) if len(x) > 8 else x * 1\n"
+        "def ref(ctx, x): return x\n"
     )
     _, judged, _ = events_of(Job(f"{source}:loss", ("x=[1,2]",), f"{source}:ref", ("float32",), seconds=10.0))
-    verdict = next(
-        v for v in judged[0].verdicts if v.claim in ("value_is_accurate", "matches_reference") and v.verdict != "passed"
-    )
+    accuracy = ("value_is_accurate", "matches_reference")
+    verdict = next(v for v in judged[0].verdicts if v.claim in accuracy and v.verdict != "passed")
     assert verdict.verdict == "unresolved"
     assert "none again by itself" in verdict.reason
 

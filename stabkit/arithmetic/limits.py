@@ -6,6 +6,7 @@ the truth; one-sided limits that differ make a kink; infinite ones a pole; none 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def _approaches(sample: Point, axes: Sequence[tuple[str, int]], room: Room) -> I
     """For each open side of each axis, the sample moved far and near."""
     for name, index in axes:
         x = _element(sample[name], index)
-        open_sides = room(name, float(x)) if isinstance(x, float) else (False, False)
+        approachable = isinstance(x, float) and math.isfinite(x)
+        open_sides = room(name, x) if approachable else (False, False)
         for side, is_open in zip((-1, 1), open_sides, strict=True):
             if is_open:
                 far, near = ({**sample, name: _moved(sample[name], index, side * power_of_two(d))} for d in DISTANCES)

@@ -5,16 +5,18 @@ The shadow is evidence, not proof: where both runs go wrong alike the formula, a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stabkit.exact.shadow import Pair, Step, side_by_side
-from stabkit.floats import Format
+from stabkit.floats import FORMATS, Format
 from stabkit.program import Program
 
 SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
 CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "hardtanh")
+PRODUCTS = ("mul", "div", "exp", "exp2", "pow", "square", "reciprocal", "rsqrt", "prod", "erfc", *SATURATING)
 SUMS = ("add", "sub", "rsub", "sum", "mean")
 
 HINTS = {
@@ -47,30 +49,37 @@ def cause_of(program: Program, sample: Mapping[str, Any], got: float, in_gradien
     pairs = side_by_side(program, sample)
     if not math.isfinite(got):
         return _of_not_finite(pairs, program.form)
-    if program.form.name == "float64":
-        return _without_shadow([p.native for p in pairs if in_gradient or not p.native.backward], program.form)
-    if also_in_float64:
-        return "clamp" if any(_clamp_binds(p.native) for p in pairs) else "approximation"
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
+    if also_in_float64 or program.form.name == "float64":
+        return _without_shadow([p.wide for p in relevant])
     blamed = max(relevant, key=lambda p: p.amplification, default=None)
     if blamed is None or blamed.amplification < 2:
         return "backward_formula" if in_gradient else "approximation"
     return _of_step(blamed, relevant, program.form)
 
 
-def _without_shadow(steps: Sequence[Step], form: Format) -> str:
-    """In float64 there is nothing wider: the cause is guessed from the sizes of operands and results alone."""
+def _without_shadow(steps: Sequence[Step]) -> str:
+    """Where float64 itself is off, nothing wider shows the place: guessed from sizes of operands and results."""
     if any(_clamp_binds(s) for s in steps):
         return "clamp"
-    if any(_vanishes(s, form) for s in steps):
+    if any(_vanishes(s, FORMATS["float64"]) for s in steps):
         return "underflow"
+    for step, following in itertools.pairwise(steps):
+        if _absorbs(step) and following.name.startswith("log"):
+            return "absorption"
     cancelling = max((_shrinkage(s) for s in steps if s.name in SUMS), default=0.0)
     return "cancellation" if cancelling >= 16 else "approximation"
 
 
+def _absorbs(step: Step) -> bool:
+    """Whether a sum came out equal to one operand although the other is not zero."""
+    operands = [v for row in step.inputs for v in row]
+    return step.name in SUMS and len(operands) >= 2 and 0 not in operands and any(v in operands for v in step.output)
+
+
 def _vanishes(step: Step, form: Format) -> bool:
     """Whether a product, quotient or power of normal numbers came out subnormal or zero."""
-    if step.name in SUMS or not step.inputs:
+    if step.name not in PRODUCTS or not step.inputs:
         return False
     rows = [row for row in step.inputs if len(row) == len(step.output)]
     elements = zip(step.output, *rows, strict=True)
