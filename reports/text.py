@@ -107,7 +107,8 @@ def _foot(result: Result) -> list[str]:
         lines += (
             [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []
         )
-    return lines[:4]
+        lines += [f"note on {target.target}: {n}" for n in target.notes]
+    return lines[:6]
 
 
 def _target_in_full(target: TargetResult) -> list[str]:
@@ -116,7 +117,6 @@ def _target_in_full(target: TargetResult) -> list[str]:
         if target.oracle
         else [_target_line(target)]
     )
-    lines += [f"  note: {n}" for n in target.notes]
     for cause in causes_of(target):
         lead = cause.lead
         lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]

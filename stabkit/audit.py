@@ -21,7 +21,7 @@ from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind
 from stabkit.oracle import Oracle, oracle_for
-from stabkit.program import Program, confirm_batching, draws_random_numbers
+from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, rows_of
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, resolve
@@ -65,13 +65,19 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
             yield Judged(name, _not_applicable(job, name, str(error)), [], None)
             continue
         oracle = oracle_for(target, job.reference, program, time.monotonic() + share)
-        random = draws_random_numbers(program, probe_points(program, PROBES))
+        probes = probe_points(program, PROBES)
+        random = draws_random_numbers(program, probes)
         if random and oracle is not None and oracle.name == "program":
             oracle = None  # another dtype draws other numbers
         if not begun:
             begun = True
             arguments, guesses = [str(p) for p in target.parameters], [str(a) for a in target.guesses]
-            yield Begun(_oracle_words(oracle), arguments, guesses, _notes(why_alone, random))
+            yield Begun(
+                _oracle_words(oracle),
+                arguments,
+                guesses,
+                _notes(why_alone, random, count_results(program, rows_of(probes, 0, 1))),
+            )
         event = _judged(job, program, oracle, share)
         failed = failed or any(f.severity == "error" for f in event.findings)
         judged = judged or _says_something(event)
@@ -89,9 +95,10 @@ def _says_something(event: Judged) -> bool:
     return c is not None and (c.undefined + c.unresolved < c.numbers or bool(event.findings))
 
 
-def _notes(why_alone: str, random: bool) -> list[str]:
+def _notes(why_alone: str, random: bool, results: int) -> list[str]:
     notes = [f"samples run one at a time: {why_alone}"] if why_alone else []
-    return [*notes, "it draws random numbers; the generator is reset before every call"] if random else notes
+    notes += ["it draws random numbers; the generator is reset before every call"] if random else []
+    return notes + ([f"it returns {results} tensors, of which the first is audited"] if results > 1 else [])
 
 
 def _oracle_words(oracle: Oracle | None) -> str:

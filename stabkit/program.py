@@ -145,6 +145,10 @@ class _Caller:
 
     def result_of(self, leaves: Points) -> Tensor:
         """The loss: the first floating tensor that the target returns."""
+        return loss_of(self.returned(leaves), self.program.target.name)
+
+    def returned(self, leaves: Points) -> Any:
+        """Whatever the target returns."""
         target = self.program.target
         values = [(p.name, _built(p, leaves)) for p in target.parameters]
         positional = [v for _, v in values[: target.positional]]
@@ -153,7 +157,7 @@ class _Caller:
         returned = self.function(*positional, **dict(values[target.positional :]), **target.constants)
         if os.getpid() != process:  # a child that the target forked goes no further
             os._exit(0)
-        return loss_of(returned, target.name)
+        return returned
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
@@ -200,21 +204,32 @@ def loss_of(returned: Any, name: str) -> Tensor:
     Raises:
         TargetError: where there is none.
     """
-    candidates = (
-        [returned]
-        if isinstance(returned, Tensor)
-        else list(returned.values())
-        if isinstance(returned, Mapping)
-        else returned
-    )
-    tensors = [v for v in candidates if isinstance(v, Tensor)] if isinstance(candidates, (list, tuple)) else []
-    for tensor in tensors:
-        if tensor.is_floating_point() and tensor.numel():
-            return tensor
+    tensors = _tensors_in(returned)
+    loss = next((t for t in tensors if _is_loss(t)), None)
+    if loss is not None:
+        return loss
     kind = f"a {type(returned).__name__}"
     if tensors:
         kind = f"a tensor of {tensors[0].dtype}" if tensors[0].numel() else "an empty tensor"
     raise TargetError(f"target {name!r}", f"returns {kind}, not a floating tensor", "return the loss as a tensor")
+
+
+def _tensors_in(returned: Any) -> list[Tensor]:
+    found = list(returned.values()) if isinstance(returned, Mapping) else returned
+    return [v for v in (found if isinstance(found, (list, tuple)) else [found]) if isinstance(v, Tensor)]
+
+
+def _is_loss(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.numel() > 0
+
+
+def count_results(program: Program, points: Points) -> int:
+    """How many floating tensors the target returns from one call; only the first is audited. 0 where it raises."""
+    call = _Caller(program)
+    with contextlib.suppress(Exception):
+        leaves = call.leaves(points, single=not program.batched, gradients=False)
+        return sum(map(_is_loss, _tensors_in(call.returned(leaves))))
+    return 0
 
 
 def _caught(call: Callable[[Points], Outcome], points: Points, count: int) -> Outcome:

@@ -200,6 +200,14 @@ def test_integer_labels_reach_a_reference_as_ints(tmp_path: Path) -> None:
         assert {v.verdict for v in judged[0].verdicts if v.claim == "matches_reference"} == {"passed"}
 
 
+def test_a_target_that_returns_several_tensors_is_noted(tmp_path: Path) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text("import torch\ndef loss(x): return x * 2, torch.log1p(x)\n")
+    events, _, _ = events_of(Job(f"{source}:loss", ("x=[1,2]",), dtypes=("float32",), seconds=10.0))
+    assert isinstance(events[0], Begun)
+    assert events[0].notes == ["it returns 2 tensors, of which the first is audited"]
+
+
 def test_a_random_result_is_not_compared_with_another_dtype(tmp_path: Path) -> None:
     source = tmp_path / "mine.py"
     source.write_text("import torch\ndef loss(x): return x * torch.rand_like(x)\n")
