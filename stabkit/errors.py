@@ -26,8 +26,8 @@ def printable(text: str) -> str:
     """Text of others with control characters and lone surrogates made visible, for terminals and files.
 
     Example:
-        >>> printable("red\x1b[31m")
-        'red\\x1b[31m'
+        >>> printable(chr(27) + "[31m") == chr(92) + "x1b[31m"
+        True
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
