@@ -135,6 +135,8 @@ def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format) -
 
 
 def slope_scale(value: Enclosure, x: float) -> arb:
-    """max(S, |value|)/|x|: moving x by its own size, or by 1 from 0, moves the loss by less than its rounding."""
+    """max(S, |value|)/|x|: moving x by its own size moves the loss by less than its rounding; unbounded at x = 0."""
+    if x == 0:
+        return arb.pos_inf()
     size = abs(value.ball) if value.is_finite else arb(NATURAL_SCALE)
-    return max(arb(NATURAL_SCALE), size, key=log2_magnitude) / abs(arb(x or 1.0))
+    return max(arb(NATURAL_SCALE), size, key=log2_magnitude) / abs(arb(x))
