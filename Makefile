@@ -36,10 +36,13 @@ wheel: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "stabkit needs Python 3.11 or newer; run make PYTHON=python3.11"; exit 2; }
-	@if $(PYTHON) -c 'import torch' 2>/dev/null; then \
-		$(PYTHON) -m venv --system-site-packages $(VENV) && grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
+	@rm -rf $(VENV)
+	@if $(PYTHON) -c 'import torch' 2>/dev/null; then $(PYTHON) -m venv --system-site-packages $(VENV); \
+		else $(PYTHON) -m venv $(VENV); fi
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then \
+		grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt; \
 	else \
-		$(PYTHON) -m venv $(VENV) && cp constraints.txt $(VENV)/constraints.txt; \
+		cp constraints.txt $(VENV)/constraints.txt; \
 	fi
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e '.[test,lint]' build
