@@ -101,32 +101,27 @@ class Reading:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function of a number system, on balls: certified."""
+    """A written definition.
+
+    Attributes:
+        certified: it is a function of a number system and runs on balls; else it is plain mpmath code, settled by
+            agreement of precisions and of steps, which is no proof.
+    """
 
     reading: Reading
+    certified: bool
     name: OracleName = "reference"
-    certified: bool = True
-    thrifty: bool = False
+
+    @property
+    def thrifty(self) -> bool:
+        """Plain mpmath takes milliseconds a point."""
+        return not self.certified
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
+        compute = evaluate if self.certified else evaluate_plain
         names = [r.parameters[n] for n in gradient_of]
-        return r.truth(evaluate(r.call, r.inputs(sample), form, names, r.seconds(), r.room))
-
-
-@dataclass(frozen=True)
-class PlainDefinition:
-    """A user's function of mpmath numbers: settled by agreement of precisions and of steps, which is no proof."""
-
-    reading: Reading
-    name: OracleName = "reference"
-    certified: bool = False
-    thrifty: bool = True
-
-    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
-        r = self.reading
-        names = [r.parameters[n] for n in gradient_of]
-        return r.truth(evaluate_plain(r.call, r.inputs(sample), form, names, r.room, r.seconds()))
+        return r.truth(compute(r.call, r.inputs(sample), form, names, seconds=r.seconds(), room=r.room))
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,7 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
             "give it the target's arguments only",
         )
     reading = Reading(reference or target.name, function, names, constants, target.arguments, deadline)
-    return Definition(reading) if in_system else PlainDefinition(reading)
+    return Definition(reading, certified=in_system)
 
 
 def _load(reference: str) -> Callable[..., Any]:
