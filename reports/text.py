@@ -21,7 +21,8 @@ def concise(result: Result) -> list[str]:
     lines = [_head(result), *_blocks(failing, room)]
     if passed:
         lines.append(_passed_line(passed))
-    more = ["every cause, with hint and reproduction: --output-format full, or --report html"] if failing else []
+    more = ["every cause, with hint and reproduction: --output-format full, or --report html"]
+    more = more if any(t.findings for t in result.targets) else []
     return [*lines, "", *foot, *more]
 
 
@@ -72,7 +73,8 @@ def _target_line(target: TargetResult) -> str:
     word = words.get(target.status, target.status.upper().replace("_", " "))
     causes = len(causes_of(target))
     of_causes = f" from {causes} causes" if causes > 1 else ""
-    return f"{word}  {target.target}  {verdict_words(target)}{of_causes}"
+    judged = target.status in ("audited", "failed")
+    return f"{word}  {target.target}  {verdict_words(target) if judged else target.reason}{of_causes}"
 
 
 def _cause_line(cause: Cause) -> str:
