@@ -21,9 +21,8 @@ def concise(result: Result) -> list[str]:
     lines = [_head(result), *_blocks(failing, room)]
     if passed:
         lines.append(_passed_line(passed))
-    more = ["every cause, with hint and reproduction: --output-format full, or --report html"]
-    more = more if any(t.findings for t in result.targets) else []
-    return [*lines, "", *foot, *more]
+    tip = "every cause, with hint and reproduction: --output-format full, or --report html"
+    return [*lines, "", *foot, *([tip] if any(t.findings for t in result.targets) else [])]
 
 
 def full(result: Result) -> list[str]:
