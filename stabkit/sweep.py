@@ -24,6 +24,7 @@ from stabkit.verification import Examiner, Sample
 ROUNDS = 3
 PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
 RUNS_A_SAMPLE = 4  # natively, in float64, and twice with moved inputs
+PACED_BATCH = 64  # samples that tell how long a sample of a batch takes
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
 
 
@@ -80,9 +81,9 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     generator = Generator().manual_seed(seed)
     deadline = time.monotonic() + seconds
     found, program = Sweep(examiner), examiner.program
-    count = BATCHED_POINTS if program.batched else _affordable(program, seconds)
+    most = _affordable(program, seconds)
     for number in range(ROUNDS):
-        points, whole = _points(program, count, number, generator)
+        points, whole = _points(program, most, number, generator)
         outcome = program.run(points)
         rows = _rows_to_judge(examiner, points, outcome, generator)
         samples, judgements = _judged(found, points, outcome, rows, deadline)
@@ -93,32 +94,37 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
 
 
 def _affordable(program: Program, seconds: float) -> int:
-    """Samples of a round that, run one at a time, leave time for judging them."""
+    """Samples of a round that leave time for judging them: half the time for all runs of all rounds."""
+    probes = PACED_BATCH if program.batched else 2
     started = time.monotonic()
-    program.run(probe_points(program, 2))
-    each = (time.monotonic() - started) / 2
-    return max(8, min(LONE_POINTS, int(seconds / (each * RUNS_A_SAMPLE * ROUNDS * 2))))
+    program.run(probe_points(program, probes))
+    each = (time.monotonic() - started) / probes
+    return max(8, int(seconds / (each * RUNS_A_SAMPLE * ROUNDS * 2)))
 
 
-def _points(program: Program, count: int, number: int, generator: Generator) -> tuple[Points, bool]:
-    """The samples of one round, and whether they are all there are."""
-    arguments = program.target.arguments
+def _points(program: Program, most: int, number: int, generator: Generator) -> tuple[Points, bool]:
+    """The samples of one round, `most` at most, and whether they are all there are."""
+    arguments, form = program.target.arguments, program.form
     if all(isinstance(a.domain, Point) for a in arguments):
-        return draw(arguments, program.form, 1, generator), True
-    lone = arguments[0]
-    if (
-        len(arguments) == 1
-        and isinstance(lone.domain, Interval)
-        and not lone.shape
-        and program.form.bits is torch.int16
-        and program.batched
-    ):
-        return {lone.name: _every_float(Lattice(lone.domain, program.form, lone.name))}, True
-    points = draw(arguments, program.form, count, generator)
-    if number == 0 and len(arguments) == 1 and isinstance(lone.domain, Interval) and not lone.shape:
-        marks = Lattice(lone.domain, program.form, lone.name).landmarks.to(program.form.dtype)[:count]
-        points[lone.name][: len(marks)] = marks
+        return draw(arguments, form, 1, generator), True
+    lattice = _only_lattice(program)
+    if lattice is not None and form.bits is torch.int16 and program.batched:
+        everything = _every_float(lattice)
+        if len(everything) <= most * ROUNDS:
+            return {lattice.name: everything}, True
+    count = min(most, BATCHED_POINTS if program.batched else LONE_POINTS)
+    points = draw(arguments, form, count, generator)
+    if number == 0 and lattice is not None:
+        marks = lattice.landmarks.to(form.dtype)[:count]
+        points[lattice.name][: len(marks)] = marks
     return points, False
+
+
+def _only_lattice(program: Program) -> Lattice | None:
+    """The lattice of a target's one number, if it takes no more than that."""
+    (first, *others) = program.target.arguments
+    single = not others and isinstance(first.domain, Interval) and not first.shape
+    return Lattice(first.domain, program.form, first.name) if single else None  # type: ignore[arg-type]
 
 
 def _every_float(lattice: Lattice) -> torch.Tensor:
