@@ -59,13 +59,13 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
         share = max(deadline - time.monotonic(), 0.2) / (len(job.dtypes) - position)
         program = Program(target, FORMATS[name], job.device, seed=job.seed)
         try:
-            program, why_alone = confirm_batching(program, probe_points(program, PROBES))
+            probes = probe_points(program, PROBES)
+            program, why_alone = confirm_batching(program, probes)
         except DomainError as error:
             empty = str(error)
             yield Judged(name, _not_applicable(job, name, str(error)), [], None)
             continue
         oracle = oracle_for(target, job.reference, program, time.monotonic() + share)
-        probes = probe_points(program, PROBES)
         random = draws_random_numbers(program, probes)
         if random and oracle is not None and oracle.name == "program":
             oracle = None  # another dtype draws other numbers

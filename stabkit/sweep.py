@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from stabkit.judge import Judgement, Kind
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.search.lattice import Lattice
-from stabkit.search.points import draw, extremeness, probe_points
+from stabkit.search.points import draw, extremeness, probe_points, remoteness
 from stabkit.search.screen import choose, suspicion
 from stabkit.verification import Examiner, Sample
 
@@ -137,8 +136,9 @@ def _rows_to_judge(examiner: Examiner, points: Points, outcome: Outcome, generat
     program, oracle = examiner.program, examiner.oracle
     scores = suspicion(program, points, outcome, generator)
     thrifty = oracle is not None and oracle.thrifty
-    remoteness = torch.tensor([0.0]) if len(outcome.values) == 1 else _remoteness(points, program.target.arguments)
-    rows = choose(scores, remoteness, 30 if thrifty else 90, 80 if thrifty else 400, generator)
+    rows = choose(
+        scores, remoteness(points, program.target.arguments), 30 if thrifty else 90, 80 if thrifty else 400, generator
+    )
     rows = sorted({*rows, *_plain_rows(points, program.target.arguments)})
     return [r for r in rows if not outcome.raised[r]]
 
@@ -152,18 +152,6 @@ def _plain_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
     for row in plain:
         first.setdefault(tuple(table[row].tolist()), row)
     return list(first.values())[:MOST_PLAIN_ROWS]
-
-
-def _remoteness(points: Points, arguments: Sequence[Argument]) -> torch.Tensor:
-    """Binades outside the everyday range of all samples at once, as `extremeness` has it for one."""
-    worst = torch.zeros(len(next(iter(points.values()))), dtype=torch.float64)
-    for a in arguments:
-        if isinstance(a.domain, Interval):
-            size = points[a.name].double().abs().reshape(len(worst), -1)
-            above = torch.log2(size) - math.log2(1e6 if a.domain.low >= 0 else 20.0)
-            below = torch.where(size > 0, math.log2(1e-6) - torch.log2(size), 0.0)
-            worst = torch.maximum(worst, torch.maximum(above, below).amax(1).clamp(0, 2000))
-    return worst
 
 
 def _judged(

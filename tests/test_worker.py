@@ -8,6 +8,7 @@ import pytest
 from stabkit.audit_job import Job
 from stabkit.collect import Collected
 from stabkit.errors import TargetError
+from stabkit.finding import TargetResult
 from stabkit.worker import Workers
 
 HOSTILE = """
@@ -41,6 +42,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hostile") / "hostile.py"
     path.write_text(textwrap.dedent(HOSTILE))
     return path
+
+
+def result_of(job: Job) -> TargetResult:
+    """One job, through a worker of its own."""
+    collected = Collected(job.target)
+    with Workers(1) as workers:
+        for _, event in workers.events([job]):
+            collected.add(event)
+    return collected.result()
 
 
 def test_a_hostile_target_costs_itself_and_nobody_else(hostile: Path) -> None:
@@ -82,11 +92,7 @@ def test_what_a_target_forks_neither_speaks_nor_stays(hostile: Path, name: str) 
 
 def test_what_was_judged_before_a_crash_is_kept(hostile: Path) -> None:
     job = Job(f"{hostile}:late", ("x=[-200,200]",), dtypes=("float16", "float32"), seconds=10.0)
-    collected = Collected(job.target)
-    with Workers(1) as workers:
-        for _, event in workers.events([job]):
-            collected.add(event)
-    result = collected.result()
+    result = result_of(job)
     assert result.status == "crashed"
     assert "exit code 7" in result.reason
     assert {v.dtype for v in result.verdicts} == {"float16"}
@@ -95,11 +101,7 @@ def test_what_was_judged_before_a_crash_is_kept(hostile: Path) -> None:
 
 def test_findings_at_the_ends_of_float64_cross_the_process_border() -> None:
     job = Job("zoo:kl_textbook", dtypes=("float64",), seconds=8.0)
-    collected = Collected(job.target)
-    with Workers(1) as workers:
-        for _, event in workers.events([job]):
-            collected.add(event)
-    result = collected.result()
+    result = result_of(job)
     assert result.status == "failed"
     assert any(f.severity == "error" for f in result.findings)
 

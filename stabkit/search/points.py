@@ -23,6 +23,7 @@ PROFILES = {
 SHARES = {"mixed": 0.35, "everyday": 0.25, "lattice": 0.15, "lone": 0.25}
 COUPLED_SHARE = 0.25
 MOST_EVERYDAY = 20.0  # of a probe
+FARTHEST = 2000.0  # binades, of an infinity
 
 
 def draw(arguments: Sequence[Argument], form: Format, count: int, generator: Generator) -> Points:
@@ -146,21 +147,20 @@ def _probe_block(argument: Argument, form: Format, count: int, generator: Genera
 
 
 def extremeness(sample: dict[str, object], arguments: Sequence[Argument]) -> float:
-    """How far a sample lies outside the everyday range, in binades: |x| <= 20, or 1e-6 to 1e6 for positive domains."""
-    worst = 0.0
+    """The `remoteness` of one sample."""
+    points = {a.name: torch.tensor([sample[a.name]], dtype=torch.float64) for a in arguments}
+    return float(remoteness(points, arguments)[0])
+
+
+def remoteness(points: Points, arguments: Sequence[Argument]) -> Tensor:
+    """Binades by which samples [N] lie outside the everyday range: |x| <= 20, or 1e-6 to 1e6 for positive domains."""
+    worst = torch.zeros(len(next(iter(points.values()))), dtype=torch.float64)
     for a in arguments:
-        if not isinstance(a.domain, Interval):
-            continue
-        positive = a.domain.low >= 0
-        for x in torch.tensor(sample[a.name], dtype=torch.float64).flatten().tolist():
-            worst = max(worst, _binades_outside(x, positive))
-    return worst
-
-
-def _binades_outside(x: float, positive: bool) -> float:
-    if math.isinf(x):
-        return 2000.0
-    size, most = abs(x), 1e6 if positive else 20.0
-    if size > most:
-        return math.log2(size) - math.log2(most)
-    return math.log2(1e-6) - math.log2(size) if 0 < size < 1e-6 else 0.0  # the quotient could overflow
+        if isinstance(a.domain, Interval):
+            size = points[a.name].double().abs().reshape(len(worst), -1)
+            most = 1e6 if a.domain.low >= 0 else 20.0
+            binades = torch.log2(size)  # not of a quotient, which could overflow
+            above = torch.where(size > most, binades - math.log2(most), 0.0)
+            below = torch.where((size > 0) & (size < 1e-6), math.log2(1e-6) - binades, 0.0)
+            worst = torch.maximum(worst, torch.maximum(above, below).amax(1))
+    return worst.clamp(0, FARTHEST)
