@@ -45,6 +45,11 @@ class Format:
         return math.ldexp(2.0 - 2 * self.unit_roundoff, self.emax)
 
     @property
+    def overflow(self) -> float:
+        """The least real number that rounds to infinity; infinite itself as a double for float64."""
+        return 2.0**self.emax * (2 - self.unit_roundoff) if self.emax < 1023 else math.inf
+
+    @property
     def smallest_normal(self) -> float:
         """2**emin."""
         return math.ldexp(1.0, self.emin)

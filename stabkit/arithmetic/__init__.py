@@ -16,7 +16,7 @@ Number: TypeAlias = Any
 
 VOCABULARY = (
     "number", "exp", "log", "expm1", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc", "lgamma", "digamma",
-    "absolute", "maximum", "minimum", "hull",
+    "expm1mx", "log1pmx", "absolute", "maximum", "minimum", "hull",
 )  # fmt: skip
 
 
@@ -45,6 +45,12 @@ class NumberSystem(Protocol):
 
     def log1p(self, x: Number) -> Number:
         """log(1 + x)."""
+
+    def expm1mx(self, x: Number) -> Number:
+        """exp(x) - 1 - x."""
+
+    def log1pmx(self, x: Number) -> Number:
+        """log(1 + x) - x."""
 
     def sqrt(self, x: Number) -> Number:
         """The nonnegative square root."""

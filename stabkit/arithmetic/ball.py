@@ -162,6 +162,14 @@ class BallSystem:
             return Ball(arb.neg_inf())
         return Ball(arb.nan()) if x.x < -1 else _settled(x.x.log1p(), x.x)
 
+    @classmethod
+    def expm1mx(cls, x: Ball) -> Ball:
+        return cls.expm1(x) - x
+
+    @classmethod
+    def log1pmx(cls, x: Ball) -> Ball:
+        return cls.log1p(x) - x
+
     @staticmethod
     def erf(x: Ball) -> Ball:
         infinite = x.x.is_exact() and not x.x.is_finite() and not x.x.is_nan()

@@ -135,6 +135,12 @@ class DualSystem:
     def log1p(self, x: Dual) -> Dual:
         return Dual(self.base.log1p(x.value), {i: t / (x.value + 1) for i, t in x.tangents.items()})
 
+    def expm1mx(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.expm1mx(x.value), lambda: self.base.expm1(x.value))
+
+    def log1pmx(self, x: Dual) -> Dual:
+        return self._chain(x, self.base.log1pmx(x.value), lambda: -x.value / (x.value + 1))
+
     def sqrt(self, x: Dual) -> Dual:
         value = self.base.sqrt(x.value)
         return Dual(value, {i: t / (value * 2) for i, t in x.tangents.items()})
@@ -146,8 +152,12 @@ class DualSystem:
         return self._chain(x, self.base.cos(x.value), lambda: -self.base.sin(x.value))
 
     def tanh(self, x: Dual) -> Dual:
-        value = self.base.tanh(x.value)
-        return self._chain(x, value, lambda: 1 - value * value)
+        return self._chain(x, self.base.tanh(x.value), lambda: self._squared_sech(x.value))
+
+    def _squared_sech(self, x: Number) -> Number:
+        """1 - tanh(x)**2, without its cancellation."""
+        small = self.base.exp(self.base.absolute(x) * -2)
+        return small * 4 / ((small + 1) * (small + 1))
 
     def erf(self, x: Dual) -> Dual:
         return self._chain(x, self.base.erf(x.value), lambda: self._bell(x.value))

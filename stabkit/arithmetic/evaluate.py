@@ -72,13 +72,27 @@ def evaluate(
         >>> truth.gradient["x"][0].as_double()
         0.5
     """
+    return evaluate_any([definition], sample, form, gradient_of, seconds, room)
+
+
+def evaluate_any(
+    definitions: Sequence[Definition],
+    sample: Mapping[str, Sample],
+    form: Format,
+    gradient_of: Sequence[str],
+    seconds: float,
+    room: Room = anywhere,
+) -> Truth:
+    """The same by several definitions of the quantity: what any of them settles, at the lowest precision that does."""
     deadline = time.monotonic() + seconds
     precision, best = FIRST_PRECISION, None  # type: int, Truth | None
     while precision <= LAST_PRECISION:
-        with flint.ctx.workprec(precision), contextlib.suppress(Undecided):
-            best = _at_current_precision(definition, sample, gradient_of, precision)
-            if best.is_decided(form):
-                return _with_limits(best, definition, sample, form, gradient_of, room)
+        for definition in definitions:
+            with flint.ctx.workprec(precision), contextlib.suppress(Undecided):
+                found = _at_current_precision(definition, sample, gradient_of, precision)
+                if found.is_decided(form):
+                    return _with_limits(found, definition, sample, form, gradient_of, room)
+                best = found
         if time.monotonic() > deadline:
             break
         precision *= 2

@@ -39,6 +39,12 @@ class MpSystem:
     def log(self, x: Number) -> Number:
         return self._mp.log(x) if x >= 0 else self._mp.nan
 
+    def expm1mx(self, x: Number) -> Number:
+        return self._mp.expm1(x) - x
+
+    def log1pmx(self, x: Number) -> Number:
+        return self._mp.log1p(x) - x
+
     def hull(self, x: Number, y: Number) -> Number:
         """x where both agree: rounded numbers cannot stand for an interval, so a wider hull is undefined."""
         return x if x == y else self._mp.nan
