@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from stabkit.domain import Parameter
 
@@ -48,3 +48,35 @@ class Spec:
     status: Status
     source: str
     constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        definition: Callable[..., Any],
+        parameters: tuple[Parameter, ...],
+        status: Status,
+        source: str,
+        suffix: str = "",
+        **constants: Any,
+    ) -> Self:
+        """The spec of a function under its own name; `suffix` tells several choices of constants apart."""
+        return cls(function.__name__ + suffix, function, definition, parameters, status, source, constants)
+
+
+Definition = TypeVar("Definition", bound=Callable[..., Any])
+
+
+def also(*alternatives: Callable[..., Any]) -> Callable[[Definition], Definition]:
+    """Marks further definitions of the same quantity, with the same parameters; their truths are intersected."""
+
+    def mark(definition: Definition) -> Definition:
+        vars(definition)["alternatives"] = alternatives
+        return definition
+
+    return mark
+
+
+def definitions_of(definition: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """A definition and those that `also` names beside it."""
+    return definition, *getattr(definition, "alternatives", ())

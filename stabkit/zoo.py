@@ -8,6 +8,8 @@ import stabkit.losses
 from stabkit.errors import TargetError
 from stabkit.spec import Spec
 
+WITH = {"gaussian": ("parameterizations", "gaussian")}  # what is audited together: a Normal and where its scale is from
+
 
 @cache
 def families() -> dict[str, tuple[Spec, ...]]:
@@ -29,7 +31,7 @@ def find(name: str) -> tuple[Spec, ...]:
     if not key:
         return tuple(spec for specs in everything.values() for spec in specs)
     if key in everything:
-        return everything[key]
+        return tuple(spec for family in WITH.get(key, (key,)) for spec in everything[family])
     named = tuple(spec for specs in everything.values() for spec in specs if spec.name == key)
     if not named:
         known = ", ".join([*everything, *(spec.name for specs in everything.values() for spec in specs)])

@@ -1,6 +1,9 @@
 """Facts about Normal divergences and densities that hold whatever the implementation."""
 
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import flint
 import mpmath
@@ -11,8 +14,10 @@ from flint import arb
 from hypothesis import given
 from hypothesis import strategies as st
 from stabkit.reference import gaussian as definition
+from torch.distributions import Normal
 
 from stabkit.arithmetic.evaluate import evaluate
+from stabkit.arithmetic.mp import MpSystem
 from stabkit.floats import DTYPES, FORMATS
 from stabkit.losses import gaussian
 
@@ -34,31 +39,88 @@ def test_divergence_is_never_negative(dtype: torch.dtype, values: tuple[float, .
 @given(mean=reals, log_scale=st.floats(-300, 300))
 def test_divergence_from_itself_is_exactly_zero(dtype: torch.dtype, mean: float, log_scale: float) -> None:
     m, s = torch.tensor(mean).to(dtype), torch.tensor(log_scale).to(dtype)
+    scale = s.exp().clamp(torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max)
     assert gaussian.kl_of_log_scales(m, s, m, s).item() == 0
+    assert gaussian.kl(m, scale, m, scale).item() == 0
 
 
-def test_divergence_agrees_with_numerical_integration() -> None:
-    mean1, scale1, mean2, scale2 = 0.3, 0.7, -1.1, 2.0
-    with mpmath.workdps(30):
+@every_dtype
+@given(values=st.tuples(reals, st.floats(1e-30, 1e30), reals, st.floats(1e-30, 1e30)))
+def test_divergence_on_scales_is_never_negative(dtype: torch.dtype, values: tuple[float, ...]) -> None:
+    tiny, huge = torch.finfo(dtype).smallest_normal, torch.finfo(dtype).max
+    mean1, scale1, mean2, scale2 = (torch.tensor(v).to(dtype) for v in values)
+    assert gaussian.kl(mean1, scale1.clamp(tiny, huge), mean2, scale2.clamp(tiny, huge)) >= 0
+
+
+def test_divergence_of_neighbouring_scales_keeps_its_digits() -> None:
+    one, zero = torch.tensor(1.0), torch.tensor(0.0)
+    scale = torch.nextafter(one, torch.tensor(2.0))
+    assert gaussian.kl(zero, scale, zero, one).item() == pytest.approx(2.0**-46, rel=1e-6)
+    assert gaussian.kl_textbook(zero, scale, zero, one).item() == 0
+
+
+def log_density(z: Any, mean: float, scale: float) -> Any:
+    """log N(z; mean, scale) in mpmath, written apart from the definitions."""
+    return -(((z - mpmath.mpf(mean)) / mpmath.mpf(scale)) ** 2 + mpmath.log(2 * mpmath.pi * mpmath.mpf(scale) ** 2)) / 2
+
+
+@pytest.mark.parametrize(
+    ("mean1", "scale1", "mean2", "scale2"), [(0.3, 0.7, -1.1, 2.0), (0.0, 1.0, 0.0, 1.0625), (5.0, 3.0, -1.0, 0.5)]
+)
+def test_divergence_is_the_integral_of_the_log_ratio_of_densities(
+    mean1: float, scale1: float, mean2: float, scale2: float
+) -> None:
+    with mpmath.workdps(50):
         integral = mpmath.quad(
             lambda z: (
-                mpmath.npdf(z, mean1, scale1)
-                * mpmath.log(mpmath.npdf(z, mean1, scale1) / mpmath.npdf(z, mean2, scale2))
+                mpmath.exp(log_density(z, mean1, scale1))
+                * (log_density(z, mean1, scale1) - log_density(z, mean2, scale2))
             ),
-            [-mpmath.inf, mean1, mpmath.inf],
+            [-mpmath.inf, mean1 - 4 * scale1, mean1, mean1 + 4 * scale1, mpmath.inf],
         )
-    value = gaussian.kl_of_log_scales(*doubles(mean1, math.log(scale1), mean2, math.log(scale2)))
-    assert float(value) == pytest.approx(float(integral), rel=1e-14)
+    inputs = doubles(mean1, scale1, mean2, scale2)
+    logs = doubles(mean1, math.log(scale1), mean2, math.log(scale2))
+    residual = doubles(mean1 - mean2, math.log(scale1 / scale2), math.log(scale2))
+    expected = pytest.approx(float(integral), rel=1e-14, abs=1e-15)
+    assert float(gaussian.kl(*inputs)) == expected
+    assert float(gaussian.kl_of_log_scales(*logs)) == expected
+    assert float(gaussian.residual_kl(*residual)) == expected
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (-3.0, 0.25), (100.0, 40.0)])
+def test_densities_integrate_to_one(mean: float, scale: float) -> None:
+    ctx = MpSystem(180)
+    forms = [
+        lambda x: definition.nll(ctx, x, ctx.number(mean), ctx.number(scale)),
+        lambda x: definition.nll_of_log_scale(ctx, x, ctx.number(mean), ctx.log(ctx.number(scale))),
+        lambda x: definition.nll_of_variance(ctx, x, ctx.number(mean), ctx.number(scale) ** 2),
+    ]
+    with mpmath.workdps(50):
+        bounds = [-mpmath.inf, mean - 4 * scale, mean, mean + 4 * scale, mpmath.inf]
+        for nll in forms:
+            assert abs(mpmath.quad(lambda x, nll=nll: mpmath.exp(-nll(ctx.number(x))), bounds) - 1) < 1e-40
+
+
+@given(values=st.tuples(reals, st.floats(-20, 20), reals, st.floats(-20, 20)))
+def test_divergence_agrees_with_torch_distributions(values: tuple[float, ...]) -> None:
+    mean1, log1, mean2, log2 = doubles(*values)
+    p, q = Normal(mean1, log1.exp()), Normal(mean2, log2.exp())
+    expected = torch.distributions.kl_divergence(p, q)
+    assert float(gaussian.kl_of_normals(p, q)) == pytest.approx(float(expected), rel=1e-11, abs=1e-11)
 
 
 @given(values=st.tuples(reals, st.floats(-5, 5), reals, st.floats(-5, 5)))
-def test_all_five_forms_agree_at_everyday_inputs(values: tuple[float, ...]) -> None:
+def test_all_forms_agree_at_everyday_inputs(values: tuple[float, ...]) -> None:
     mean1, log1, mean2, log2 = doubles(*values)
     forms = [
         gaussian.kl_of_log_scales(mean1, log1, mean2, log2),
         gaussian.kl_log_difference(mean1, log1, mean2, log2),
         gaussian.kl_exp(mean1, log1, mean2, log2),
+        gaussian.kl(mean1, log1.exp(), mean2, log2.exp()),
+        gaussian.residual_kl(mean1 - mean2, log1 - log2, log2),
+        gaussian.residual_kl_as_printed(mean1 - mean2, (log1 - log2).exp(), log2.exp()),
         gaussian.kl_textbook(mean1, log1.exp(), mean2, log2.exp()),
+        gaussian.kl_difference_of_logs(mean1, log1.exp(), mean2, log2.exp()),
         gaussian.kl_squared_ratio(mean1, log1.exp(), mean2, log2.exp()),
     ]
     assert all(float(f) == pytest.approx(float(forms[0]), rel=1e-11, abs=1e-11) for f in forms)
@@ -69,21 +131,48 @@ def test_densities_agree_with_scipy(x: float, mean: float, log_scale: float) -> 
     scale = math.exp(log_scale)
     expected = -scipy.stats.norm.logpdf(x, mean, scale)
     assert float(gaussian.nll(*doubles(x, mean, scale))) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert float(gaussian.nll_of_variance(*doubles(x, mean, scale**2))) == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert float(gaussian.nll_of_log_scale(*doubles(x, mean, log_scale))) == pytest.approx(
         expected, rel=1e-11, abs=1e-11
     )
 
 
-def test_definitions_of_the_divergence_agree_with_each_other() -> None:
-    double = FORMATS["float64"]
-    names = ("mean1", "mean2")
-    on_scales = {"mean1": 0.5, "scale1": 0.25, "mean2": -2.0, "scale2": 4.0}
+@pytest.mark.parametrize(
+    ("values", "definitions"),
+    [
+        ((0.5, 0.25, -2.0, 4.0), (definition.kl, definition.kl_of_log_scales)),
+        ((2.5, 0.0625, 4.0), (definition.residual_kl, definition.residual_kl_of_log_scales)),
+        ((0.5, -2.0, 4.0), (definition.nll, definition.nll_of_log_scale)),
+    ],
+)
+def test_definitions_on_scales_and_on_their_logarithms_agree(
+    values: tuple[float, ...], definitions: tuple[Callable[..., Any], Callable[..., Any]]
+) -> None:
+    on_scales, on_logs = definitions
+    names = list(inspect.signature(on_scales).parameters)[1:]
     with flint.ctx.workprec(400):
-        logs = {"log_scale1": arb(0.25).log().mid(), "log_scale2": arb(4).log().mid()}
-        first = evaluate(definition.kl, on_scales, double, names)
-        second = evaluate(definition.kl_of_log_scales, {"mean1": 0.5, "mean2": -2.0, **logs}, double, names)
+        logs = {f"log_{n}": arb(x).log().mid() for n, x in zip(names, values, strict=True) if "scale" in n}
+        logs = {n.replace("log_delta", "delta_log").replace("log_prior", "prior_log"): x for n, x in logs.items()}
+        plain = {n: x for n, x in zip(names, values, strict=True) if "scale" not in n}
+        first = evaluate(on_scales, dict(zip(names, values, strict=True)), FORMATS["float64"], list(plain))
+        second = evaluate(on_logs, {**plain, **logs}, FORMATS["float64"], list(plain))
     assert first.values[0].as_double() == pytest.approx(second.values[0].as_double(), rel=1e-15)
-    assert first.gradient["mean1"][0].as_double() == pytest.approx(second.gradient["mean1"][0].as_double(), rel=1e-15)
+    for name in plain:
+        slopes = first.gradient[name][0].as_double(), second.gradient[name][0].as_double()
+        assert slopes[0] == pytest.approx(slopes[1], rel=1e-15)
+
+
+def test_density_on_the_variance_is_that_on_the_scale_at_its_square() -> None:
+    ctx = MpSystem(400)
+    x, mean, scale = map(ctx.number, (0.5, -2.0, 4.0))
+    assert abs(definition.nll_of_variance(ctx, x, mean, scale**2) - definition.nll(ctx, x, mean, scale)) < 1e-100
+
+
+def test_residual_divergence_is_the_divergence_of_the_residual_normal_from_its_prior() -> None:
+    ctx = MpSystem(400)
+    mean, scale, delta_mean, delta_scale = map(ctx.number, (-3.0, 0.5, 0.75, 2.0))
+    whole = definition.kl(ctx, mean + delta_mean, scale * delta_scale, mean, scale)
+    assert abs(definition.residual_kl(ctx, delta_mean, delta_scale, scale) - whole) < 1e-100
 
 
 def test_squared_ratio_form_is_infinite_where_the_paper_says() -> None:
@@ -142,3 +231,38 @@ def test_gradient_survives_where_the_squared_distance_would_overflow() -> None:
     loss = gaussian.nll(x, mean, scale)
     (slope,) = torch.autograd.grad(loss, [scale])
     assert slope.item() == pytest.approx(-(3e38**2) / 1e15**3, rel=1e-5)
+
+
+def test_divergence_is_finite_at_every_scale_that_a_float_can_hold() -> None:
+    smallest, largest, zero = torch.tensor(2.0**-149), torch.tensor(3e38), torch.tensor(0.0)
+    assert gaussian.kl(zero, smallest, zero, largest).item() == pytest.approx(149 * math.log(2) + math.log(3e38) - 0.5)
+    assert gaussian.kl(zero, smallest, zero, smallest).item() == 0
+    assert gaussian.kl(zero, largest, zero, smallest).item() == math.inf  # the truth is beyond the largest float
+    assert gaussian.kl_difference_of_logs(zero, smallest, zero, smallest).isnan()
+    assert gaussian.residual_kl_as_printed(zero, smallest, largest).isinf()
+
+
+def test_an_infinitely_distant_mean_costs_infinitely_much() -> None:
+    one, zero, infinite = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(math.inf)
+    assert gaussian.kl(infinite, one, zero, one).item() == math.inf
+    assert gaussian.nll(infinite, zero, one).item() == math.inf
+    assert gaussian.nll_of_variance(infinite, zero, one).item() == math.inf
+    assert gaussian.nll_of_log_scale(infinite, zero, zero).item() == math.inf
+    assert gaussian.nll_of_log_scale(one, zero, infinite).item() == math.inf
+
+
+def test_density_on_the_variance_has_no_clamp() -> None:
+    variance = torch.tensor(1e-12, requires_grad=True)
+    zero = torch.tensor(0.0)
+    (slope,) = torch.autograd.grad(gaussian.nll_of_variance(zero, zero, variance), [variance])
+    assert slope.item() == pytest.approx(0.5e12)
+    clamped = torch.nn.functional.gaussian_nll_loss(zero, zero, variance, full=True)
+    assert clamped.item() > gaussian.nll_of_variance(zero, zero, variance).item() + 6
+
+
+def test_free_bits_stop_the_gradient_below_the_floor_and_pass_it_at_and_above() -> None:
+    kl = torch.tensor([0.0, 0.25, 0.5, 3.0], requires_grad=True)
+    loss = gaussian.free_bits(kl, floor=0.5)
+    (slope,) = torch.autograd.grad(loss.sum(), [kl])
+    assert loss.tolist() == [0.5, 0.5, 0.5, 3.0]
+    assert slope.tolist() == [0, 0, 1, 1]

@@ -1,99 +1,127 @@
 """The differentiable pieces of Normal losses, each with a closed backward where autograd of the forward fails.
 
-Every backward is written in torch operations on the saved inputs, so it can itself be differentiated. Inputs
-of one piece have one shape and one dtype, float32 or float64.
+Inputs of one piece broadcast and have one dtype, float32 or float64. z is a standardized distance (a - b)/scale.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from stabkit.closed_gradient import with_slopes
+from stabkit.exponentials import times_exp
 from stabkit.floats import format_of
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 SERIES_TERMS = {torch.float32: 11, torch.float64: 19}  # the first term left out is below half an ulp at |2d| = 1
 FAR = 40.0  # beyond d = 40 the 1 in exp(2d) - 1 is below half an ulp of float64
+WIDE = 1000.0  # from here on squares are formed around the division by the scale
 
 
-class ScaleTerm(Function):
+def scale_term(d: Tensor) -> Tensor:
     """expm1(2d)/2 - d, the part of KL that depends on d = log(scale1/scale2) alone; its slope is expm1(2d)."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(d: Tensor) -> Tensor:
-        t = 2 * d
-        terms = SERIES_TERMS[d.dtype]
-        near = t.clamp(-1, 1)
-        series = torch.full_like(d, 1 / math.factorial(terms + 1))
-        for k in range(terms, 1, -1):
-            series = series * near + 1 / math.factorial(k)
-        middle = torch.expm1(t) / 2 - d
-        root = torch.exp(d.clamp(min=0))
-        far = root * 0.5 * root - d.masked_fill(d.isposinf(), 0)  # exp(2d) overflows before half of it does
-        return torch.where(t.abs() <= 1, series * near * near / 2, torch.where(d > FAR, far, middle))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (d,) = ctx.saved_tensors
-        return grads[0] * torch.expm1(2 * d)
+    return with_slopes(_scale_term, lambda d: (torch.expm1(2 * d),), d)
 
 
-class HalfSquaredDistance(Function):
-    """((a - b) exp(-log_scale))**2 / 2; the exponential is applied in two halves, before and after."""
+def half_squared_distance(a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
+    """z**2/2 with z = (a - b) exp(-log_scale); its slopes are +-(a - b) exp(-2 log_scale) and -z**2."""
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
-        z = _times_inverse_scale(*_difference(a, b), log_scale)
+    def value(a: Tensor, b: Tensor, log_scale: Tensor) -> Tensor:
+        difference, factor = _difference(a, b)
+        z = times_exp(difference, -log_scale) * factor
         return z / 2 * z
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a, b, log_scale = ctx.saved_tensors
+    def slopes(a: Tensor, b: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         difference, factor = _difference(a, b)
-        z = _times_inverse_scale(difference, factor, log_scale)
-        lift = _lift(z, difference)
-        slope = _times_inverse_scale(_times_inverse_scale(difference * lift, factor, log_scale), 1.0, log_scale) / lift
-        return grads[0] * slope, -grads[0] * slope, -grads[0] * z * z
+        z = times_exp(difference, -log_scale) * factor
+        slope = times_exp(difference, -2 * log_scale) * factor
+        return slope, -slope, -z * z
+
+    return with_slopes(value, slopes, a, b, log_scale)
 
 
-class NllOfScale(Function):
-    """log(2 pi)/2 + log scale + ((x - mean)/scale)**2 / 2."""
+def kl_of_scales(mean1: Tensor, scale1: Tensor, mean2: Tensor, scale2: Tensor) -> Tensor:
+    """KL as scale_term(log(scale1/scale2)) + z**2/2.
 
-    generate_vmap_rule = True
+    With r = scale1/scale2 and t = r - 1 its slopes are z/scale2 by mean1, t (r + 1)/scale1 by scale1 and
+    -(t (r + 1) + z**2)/scale2 by scale2, where far from 0 the sum is (w - 1)(w + 1), w = hypot(r, z).
+    """
 
-    @staticmethod
-    def forward(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        difference, factor = _difference(x, mean)
-        z = difference / scale * factor
+    def value(mean1: Tensor, scale1: Tensor, mean2: Tensor, scale2: Tensor) -> Tensor:
+        z = _standardized(mean1, mean2, scale2)
+        t = (scale1 - scale2) / scale2
+        d = _log_ratio(scale1, scale2, t)
+        of_scales = torch.where(d.abs() <= 0.5, _series(d), t / 2 * (t + 2) - d)
+        return of_scales + z / 2 * z
+
+    def slopes(mean1: Tensor, scale1: Tensor, mean2: Tensor, scale2: Tensor) -> tuple[Tensor, ...]:
+        z, ratio, t = _standardized(mean1, mean2, scale2), scale1 / scale2, (scale1 - scale2) / scale2
+        by_mean = _twice_standardized(mean1, mean2, scale2)
+        inverse = torch.where(ratio > 1, scale2 / scale1, 1.0)
+        by_scale1 = torch.where(ratio > 1, t / scale2 * (inverse + 1), t / scale1 * (ratio + 1))
+        root = z / torch.sqrt(scale2)  # its square, unlike that of z, vanishes only with z**2/scale2
+        width = torch.hypot(ratio, z)
+        near = t * (ratio + 1) / scale2 + root * root
+        far = (width - 1) / scale2 * (width + 1)
+        return by_mean, by_scale1, -by_mean, -torch.where(width < WIDE, near, far)
+
+    return with_slopes(value, slopes, mean1, scale1, mean2, scale2)
+
+
+def nll_of_scale(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """log(2 pi)/2 + log scale + z**2/2; its slope by the scale is (1 - z**2)/scale."""
+
+    def value(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        z = _standardized(x, mean, scale)
         return (torch.log(scale) + HALF_LOG_2PI) + z / 2 * z
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def slopes(x: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        slope = _twice_standardized(x, mean, scale)
+        z = _standardized(x, mean, scale).abs()
+        return slope, -slope, (1 - z) / scale * (1 + z)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, mean, scale = ctx.saved_tensors
-        difference, factor = _difference(x, mean)
-        z = difference / scale * factor
-        lift = _lift(z, difference)
-        slope = difference * lift / scale / scale * factor / lift
-        by_scale = (1 - z.abs()) / scale * (1 + z.abs())
-        return grads[0] * slope, -grads[0] * slope, grads[0] * by_scale
+    return with_slopes(value, slopes, x, mean, scale)
+
+
+def nll_of_variance(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """log(2 pi)/2 + log(variance)/2 + z**2/2; its slope by the variance is (1 - z**2)/(2 variance)."""
+
+    def value(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        z = _standardized(x, mean, torch.sqrt(variance))
+        return (torch.log(variance) / 2 + HALF_LOG_2PI) + z / 2 * z
+
+    def slopes(x: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        slope = _standardized(x, mean, variance)
+        z = _standardized(x, mean, torch.sqrt(variance)).abs()
+        return slope, -slope, (1 - z) / 2 / variance * (1 + z)
+
+    return with_slopes(value, slopes, x, mean, variance)
+
+
+def _scale_term(d: Tensor) -> Tensor:
+    middle = torch.expm1(2 * d) / 2 - d
+    root = torch.exp(d.clamp(min=0))
+    far = root * 0.5 * root - d.masked_fill(d.isposinf(), 0)  # exp(2d) overflows before half of it does
+    return torch.where(d.abs() <= 0.5, _series(d), torch.where(d > FAR, far, middle))
+
+
+def _series(d: Tensor) -> Tensor:
+    """expm1(2d)/2 - d by its Taylor series, for |d| <= 1/2."""
+    terms = SERIES_TERMS[d.dtype]
+    near = (2 * d).clamp(-1, 1)
+    series = torch.full_like(d, 1 / math.factorial(terms + 1))
+    for k in range(terms, 1, -1):
+        series = series * near + 1 / math.factorial(k)
+    return series * near * near / 2
+
+
+def _log_ratio(scale1: Tensor, scale2: Tensor, t: Tensor) -> Tensor:
+    """log(scale1/scale2), given also t = scale1/scale2 - 1, which says more of a ratio next to 1."""
+    ratio = scale1 / scale2
+    form = format_of(ratio.dtype)
+    is_normal = (ratio >= form.smallest_normal) & ratio.isfinite()
+    log_ratio = torch.where(is_normal, torch.log(ratio), torch.log(scale1) - torch.log(scale2))
+    return torch.where(t.abs() < 0.5, torch.log1p(t), log_ratio)
 
 
 def _difference(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,19 +131,16 @@ def _difference(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(overflows, a / 2 - b / 2, plain), torch.ones_like(plain).masked_fill(overflows, 2.0)
 
 
-def _times_inverse_scale(difference: Tensor, factor: Tensor | float, log_scale: Tensor) -> Tensor:
-    """difference * factor * exp(-log_scale), 0 for a zero difference even where the exponential overflows.
-
-    There the exponent is bounded instead of the product replaced, so that the second derivative survives.
-    """
-    exponent = -log_scale / 2
-    largest = 0.49 * math.log(torch.finfo(difference.dtype).max)
-    root = torch.exp(torch.where(difference == 0, exponent.clamp(max=largest), exponent))
-    return difference * root * root * factor
+def _standardized(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
+    """(a - b)/scale."""
+    difference, factor = _difference(a, b)
+    return difference / scale * factor
 
 
-def _lift(z: Tensor, difference: Tensor) -> Tensor:
-    """A power of two that keeps a tiny standardized distance normal until the last factor is applied."""
-    form = format_of(z.dtype)
-    tiny = (z.abs() < math.ldexp(form.smallest_normal, form.precision)) & (difference.abs() < 1)
-    return torch.ones_like(z).masked_fill(tiny, math.ldexp(1.0, -form.emin // 2))
+def _twice_standardized(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
+    """(a - b)/scale**2."""
+    difference, factor = _difference(a, b)
+    form = format_of(difference.dtype)
+    tiny = (difference / scale).abs() < math.ldexp(form.smallest_normal, form.precision)
+    lift = torch.ones_like(difference).masked_fill(tiny & (difference.abs() < 1), math.ldexp(1.0, -form.emin // 2))
+    return difference * lift / scale / scale * factor / lift  # lifted, the first quotient stays normal
