@@ -39,7 +39,7 @@ class Cause:
     @property
     def numbers(self) -> list[str]:
         """What fails: `value`, gradients by name."""
-        return list(dict.fromkeys(f.of.partition("[")[0] for f in self.findings))
+        return list(dict.fromkeys(n for f in self.findings for n in (f.of.partition("[")[0], *f.numbers)))
 
 
 def causes_of(target: TargetResult) -> list[Cause]:

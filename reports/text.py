@@ -124,8 +124,8 @@ def _target_in_full(target: TargetResult) -> list[str]:
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
     lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in open_ends]
     lines += [
-        f"  {SHORT_DTYPES[c.dtype]}: {c.run} points run, {c.judged} judged, {c.raised} raised; "
-        f"numbers: {c.unresolved} unresolved, {c.undefined} undefined, {c.range_limits} beyond the range"
+        f"  {SHORT_DTYPES[c.dtype]}: {c.run} points run, {c.judged} judged, {c.raised} raised, {c.proved} proved "
+        f"right; numbers: {c.unresolved} unresolved, {c.undefined} undefined, {c.range_limits} beyond the range"
         for c in target.coverage
     ]
     return lines

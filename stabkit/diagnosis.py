@@ -16,7 +16,7 @@ import msgspec
 
 from stabkit.arithmetic.enclosure import UNDEFINED
 from stabkit.arithmetic.evaluate import flatten
-from stabkit.checks import Claim, Failure, symptom_of
+from stabkit.checks import Claim, Failure, kind_of, symptom_of
 from stabkit.domain import Argument, Built, Fixed, Parameter, Point
 from stabkit.exact.cause import HINTS, cause_of
 from stabkit.finding import SEVERITIES, Finding, Severity, number
@@ -28,7 +28,7 @@ from stabkit.search.shrink import complexity, shrink
 from stabkit.sweep import Sweep
 from stabkit.verification import Sample
 
-SAMPLED_FOR_CAUSES = 16  # failed numbers of a group whose cause is looked at
+SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
 TRIES, THRIFTY_TRIES = 80, 50
 
 
@@ -62,7 +62,10 @@ class Diagnosis:
         for cause, judgements in self._by_cause(failure).items():
             finding = self._with_witness(cause, judgements, given=failure.cause is not None)
             if finding is not None:
-                found.append(msgspec.structs.replace(finding, points=_share(failure, judgements)))
+                numbers = dict.fromkeys([*finding.numbers, *(j.of.partition("[")[0] for j in judgements)])
+                found.append(
+                    msgspec.structs.replace(finding, numbers=list(numbers), points=_share(failure, judgements))
+                )
         return found
 
     def _by_cause(self, failure: Failure) -> dict[str, list[Judgement]]:
@@ -88,7 +91,9 @@ class Diagnosis:
 
     def _cause(self, sample: Sample, judgement: Judgement) -> str:
         alike = judgement.kind is not Kind.NOT_FINITE and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
-        return cause_of(self.swept.program, sample, judgement.got, judgement.of.startswith("gradient"), alike)
+        pairs = self.swept.examiner.operations(sample)
+        in_gradient = judgement.of.startswith("gradient")
+        return cause_of(pairs, self.swept.program.form, judgement.got, in_gradient, alike)
 
     def _with_witness(self, cause: str, judgements: Sequence[Judgement], given: bool) -> Finding | None:
         """The finding at its simplest witness; None if no failed number fails again when it runs alone."""
@@ -119,8 +124,14 @@ class Diagnosis:
             state = again
             return True
 
+        def doubtful(candidates: Sequence[Sample]) -> list[bool]:
+            late = time.monotonic() > self.deadline
+            is_error = judgement.severity == "error"
+            return [False] * len(candidates) if late else self.swept.examiner.doubtful(candidates, is_error)
+
         thrifty = self.swept.oracle is not None and self.swept.oracle.thrifty
-        shrink(sample, self.swept.arguments, self.swept.program.form, fails, THRIFTY_TRIES if thrifty else TRIES)
+        tries = THRIFTY_TRIES if thrifty else TRIES
+        shrink(sample, self.swept.arguments, self.swept.program.form, fails, tries, doubtful)
         return state
 
     def _finding(self, cause: str, judgement: Judgement, sample: Sample, onset: Sample) -> Finding:
@@ -129,7 +140,7 @@ class Diagnosis:
         severity: Severity = "warning" if guesses and judgement.severity == "error" else judgement.severity or "note"
         by_property = oracle is None or (oracle.name != "reference" and not judgement.truth.is_finite)
         return Finding(
-            id=self._identity(judgement.of, cause),
+            id=self._identity(kind_of(judgement.of), cause),
             code=self.claim.code,
             claim=self.claim.name,
             severity=severity,
@@ -138,6 +149,7 @@ class Diagnosis:
             oracle="property" if oracle is None or by_property else oracle.name,
             certified=oracle is not None and oracle.certified,
             of=judgement.of,
+            numbers=[judgement.of.partition("[")[0]],
             witness=_written(sample, form),
             neighbour=None,
             onset=_written(onset, form),
@@ -171,7 +183,7 @@ class Diagnosis:
             program.target.name,
             program.form.name,
             program.device.partition(":")[0],
-            of.partition("[")[0],
+            of,
             cause,
         )
         return f"{self.claim.code}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
@@ -179,7 +191,8 @@ class Diagnosis:
 
 def _merged(a: Finding, b: Finding) -> Finding:
     """One finding for two groups with the same cause: the graver, then the nearer one, with the points of both."""
-    return msgspec.structs.replace(min(a, b, key=_rank), points=a.points + b.points)
+    numbers = list(dict.fromkeys([*a.numbers, *b.numbers]))
+    return msgspec.structs.replace(min(a, b, key=_rank), numbers=numbers, points=a.points + b.points)
 
 
 def _rank(finding: Finding) -> tuple[int, float]:

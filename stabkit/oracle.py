@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from flint import arb
 
 from stabkit.arithmetic import NumberSystem
+from stabkit.arithmetic.bounds import Enclosures, enclose
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
-from stabkit.arithmetic.evaluate import Truth, evaluate, flatten
+from stabkit.arithmetic.evaluate import Truth, evaluate_any, flatten
 from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval
 from stabkit.errors import DefinitionError, StabkitError
 from stabkit.finding import Oracle as OracleName
 from stabkit.floats import Format
-from stabkit.program import Program, points_of
+from stabkit.program import Points, Program, points_of
+from stabkit.spec import definitions_of
 from stabkit.target import Target, load_module
 
 SECONDS_A_POINT, LEAST_SECONDS = 1.0, 0.3
 
 Sample = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Oracle(Protocol):
@@ -44,6 +47,9 @@ class Oracle(Protocol):
     def thrifty(self) -> bool:
         """Whether a point costs milliseconds, so that fewer are judged."""
 
+    def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> Enclosures | None:
+        """Certified bounds of the truth at many samples at once, where there is a fast way to them."""
+
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         """Values, and derivatives by the named arguments, of the summed components."""
 
@@ -54,6 +60,7 @@ class Reading:
 
     Attributes:
         label: how the user named it.
+        functions: the definitions of the one quantity, the source's own first.
         parameters: argument of the target -> parameter of the definition.
         constants: further keyword arguments of the definition.
         arguments: of the target, with their domains.
@@ -61,7 +68,7 @@ class Reading:
     """
 
     label: str
-    function: Callable[..., Any]
+    functions: tuple[Callable[..., Any], ...]
     parameters: Mapping[str, str]
     constants: Mapping[str, Any]
     arguments: tuple[Argument, ...] = ()
@@ -72,10 +79,15 @@ class Reading:
         domain = next(a.domain for a in self.arguments if self.parameters[a.name] == parameter)
         return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
 
-    def call(self, *ctx: NumberSystem, **inputs: Any) -> Any:
-        """The definition at one sample; a mistake of its own is told as such."""
+    @property
+    def calls(self) -> list[Callable[..., Any]]:
+        """The definitions, each a function of the number system and the inputs."""
+        return [partial(self._call, function) for function in self.functions]
+
+    def _call(self, function: Callable[..., Any], *ctx: NumberSystem, **inputs: Any) -> Any:
+        """A definition at one sample; a mistake of its own is told as such."""
         try:
-            return self.function(*ctx, **inputs, **self.constants)
+            return function(*ctx, **inputs, **self.constants)
         except (ArithmeticError, ValueError, StabkitError):
             raise  # undecided or undefined there, or told already
         except Exception as error:
@@ -85,14 +97,14 @@ class Reading:
                 "mend it, or try it on one sample first",
             ) from error
 
-    def inputs(self, sample: Sample) -> Sample:
-        """The sample under the definition's names."""
+    def inputs(self, sample: Mapping[str, T]) -> dict[str, T]:
+        """A sample or many under the definition's names."""
         return {self.parameters[n]: v for n, v in sample.items()}
 
-    def truth(self, found: Truth) -> Truth:
-        """A truth under the target's names again."""
+    def named(self, gradient: Mapping[str, T]) -> dict[str, T]:
+        """What is known of slopes, under the target's names again."""
         back = {p: n for n, p in self.parameters.items()}
-        return replace(found, gradient={back[p]: row for p, row in found.gradient.items()})
+        return {back[p]: row for p, row in gradient.items()}
 
     def seconds(self) -> float:
         """To spend on one point: the usual ones, fewer next to the deadline."""
@@ -117,11 +129,22 @@ class Definition:
         """Plain mpmath takes milliseconds a point."""
         return not self.certified
 
+    def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> Enclosures | None:
+        r = self.reading
+        if not self.certified:
+            return None
+        narrow = None if form.name == "float64" else form  # in float64 intervals decide nothing
+        found = enclose(r.calls, r.inputs(points), [r.parameters[n] for n in gradient_of], narrow)
+        return None if found is None else Enclosures(found.values, r.named(found.gradient))
+
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
-        compute = evaluate if self.certified else evaluate_plain
-        names = [r.parameters[n] for n in gradient_of]
-        return r.truth(compute(r.call, r.inputs(sample), form, names, seconds=r.seconds(), room=r.room))
+        names, inputs = [r.parameters[n] for n in gradient_of], r.inputs(sample)
+        if self.certified:
+            found = evaluate_any(r.calls, inputs, form, names, r.seconds(), r.room)
+        else:
+            found = evaluate_plain(r.calls[0], inputs, form, names, room=r.room, seconds=r.seconds())
+        return replace(found, gradient=r.named(found.gradient))
 
 
 @dataclass(frozen=True)
@@ -132,6 +155,9 @@ class WiderProgram:
     name: OracleName = "program"
     certified: bool = False
     thrifty: bool = False
+
+    def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> None:
+        """None: float64 encloses nothing."""
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         wide = self.program.in_dtype("float64")
@@ -171,7 +197,7 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
             f"also needs {', '.join(missing)}",
             "give it the target's arguments only",
         )
-    reading = Reading(reference or target.name, function, names, constants, target.arguments, deadline)
+    reading = Reading(reference or target.name, definitions_of(function), names, constants, target.arguments, deadline)
     return Definition(reading, certified=in_system)
 
 
@@ -228,20 +254,26 @@ def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequ
     Walsh functions on random signs, so that any two inputs move together in some and apart in others; one comes
     with its opposite, so that a jump next to the sample is crossed.
     """
-    count = sum(len(flatten(v)) for v in sample.values())
+    vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
+    return [oracle.truth(_nudged(sample, form, signs), form, gradient_of) for signs in vectors]
+
+
+def sign_vectors(count: int) -> list[list[int]]:
+    """The directions in which the `count` numbers of a sample are moved."""
+    drawn = random.Random(0)
+    signs = [drawn.choice((-1, 1)) for _ in range(count)]
     masks = (0, *(1 << bit for bit in range(max(count - 1, 1).bit_length())))  # any two indices differ in a bit
-    vectors = [(0, -1), *((mask, 1) for mask in masks)]
-    return [oracle.truth(_nudged(sample, form, mask, way), form, gradient_of) for mask, way in vectors]
+    walsh = [[s * (-1) ** (i & mask).bit_count() for i, s in enumerate(signs)] for mask in masks]
+    return [[-s for s in signs], *walsh]
 
 
-def _nudged(sample: Sample, form: Format, mask: int, way: int) -> Sample:
-    signs = random.Random(0)
-    position = itertools.count()
+def _nudged(sample: Sample, form: Format, signs: Sequence[int]) -> Sample:
+    waiting = iter(signs)
 
     def move(value: Any) -> Any:
         if isinstance(value, list):
             return [move(v) for v in value]
-        sign = way * signs.choice((-1, 1)) * (-1) ** (next(position) & mask).bit_count()
+        sign = next(waiting)
         if isinstance(value, int) or not math.isfinite(value) or value == 0:
             return value
         step = sign * form.unit_roundoff

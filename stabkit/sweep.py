@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from stabkit.floats import from_ordinals, ordinals
 from stabkit.judge import Judgement, Kind
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, sample_of
+from stabkit.proof import Proof, prove
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw, extremeness, probe_points, remoteness
 from stabkit.search.screen import choose, suspicion
@@ -23,7 +25,11 @@ from stabkit.verification import Examiner, Sample
 ROUNDS = 3
 PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
 RUNS_A_SAMPLE = 4  # natively, in float64, and twice with moved inputs
-PACED_BATCH = 64  # samples that tell how long a sample of a batch takes
+PACED_BATCHES = (64, 4096)  # samples that tell how long one takes: the second where the first were quick
+MOST_EACH = 1e-4  # seconds of a quick one
+PROVED_TOO = 40  # samples a round that are judged although enclosures settled them
+MOST_LEFT = 150  # samples a round that are judged because enclosures did not settle them
+UNSETTLED = 4.0  # score of what they did not settle
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
 
 
@@ -33,16 +39,22 @@ class Sweep:
 
     Attributes:
         samples: the judged samples, by the row number of their judgements.
+        remote: how far each judged sample lies from everyday inputs, in binades.
         judgements: one for each judged number.
         run: how many samples ran natively.
+        proved: how many of them have every number right by enclosures of the truth, judged or not.
+        certified: how many of them are proved, or judged by a certified truth.
         raised: how many of them raised, and the first complaint.
         ended_by: `count`, `exhaustion` of a small domain, or `time`.
     """
 
     examiner: Examiner
     samples: Sequence[Sample] = ()
+    remote: Sequence[float] = ()
     judgements: Sequence[Judgement] = ()
     run: int = 0
+    proved: int = 0
+    certified: int = 0
     raised: int = 0
     complaint: str | None = None
     ended_by: str = "count"
@@ -72,7 +84,7 @@ class Sweep:
 
     def remoteness(self, row: int) -> float:
         """How far a judged sample lies from everyday inputs, in binades."""
-        return extremeness(self.samples[row], self.arguments)
+        return self.remote[row]
 
 
 def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
@@ -84,9 +96,10 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     for number in range(ROUNDS):
         points, whole = _points(program, most, number, generator)
         outcome = program.run(points)
-        rows = _rows_to_judge(examiner, points, outcome, generator)
-        samples, judgements = _judged(found, points, outcome, rows, deadline)
-        found = _extended(found, outcome, samples, judgements)
+        proof = None if examiner.oracle is None else prove(program, examiner.oracle, points, outcome)
+        rows = _rows_to_judge(examiner, points, outcome, proof, generator)
+        samples, judgements = _judged(found, points, outcome, rows, proof, deadline)
+        found = _extended(found, outcome, proof, rows[: len(samples)], samples, judgements)
         if whole or time.monotonic() > deadline:
             return replace(found, ended_by="exhaustion" if whole else "time")
     return found
@@ -94,10 +107,13 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
 
 def _affordable(program: Program, seconds: float) -> int:
     """Samples of a round that leave time for judging them: half the time for all runs of all rounds."""
-    probes = PACED_BATCH if program.batched else 2
-    started = time.monotonic()
-    program.run(probe_points(program, probes))
-    each = (time.monotonic() - started) / probes
+    each = math.inf
+    for probes in PACED_BATCHES if program.batched else (2,):
+        started = time.monotonic()
+        program.run(probe_points(program, probes))
+        each = (time.monotonic() - started) / probes
+        if each > MOST_EACH:
+            break
     return max(8, int(seconds / (each * RUNS_A_SAMPLE * ROUNDS * 2)))
 
 
@@ -132,14 +148,21 @@ def _every_float(lattice: Lattice) -> torch.Tensor:
     return torch.cat([inside, torch.tensor(lattice.legal_infinities, dtype=lattice.form.dtype)])
 
 
-def _rows_to_judge(examiner: Examiner, points: Points, outcome: Outcome, generator: Generator) -> list[int]:
+def _rows_to_judge(
+    examiner: Examiner, points: Points, outcome: Outcome, proof: Proof | None, generator: Generator
+) -> list[int]:
+    """Suspects, some others, and plain numbers; where enclosures have settled most samples, few of those."""
     program, oracle = examiner.program, examiner.oracle
     scores = suspicion(program, points, outcome, generator)
     thrifty = oracle is not None and oracle.thrifty
-    rows = choose(
-        scores, remoteness(points, program.target.arguments), 30 if thrifty else 90, 80 if thrifty else 400, generator
-    )
-    rows = sorted({*rows, *_plain_rows(points, program.target.arguments)})
+    per_channel, at_random = (30, 80) if thrifty else (90, 400) if proof is None else (45, 300)
+    left = [] if proof is None else (~proof.narrow).nonzero().flatten().tolist()
+    if proof is not None:
+        scores = {name: score.masked_fill(proof.narrow, -math.inf) for name, score in scores.items()}
+        scores["open"] = torch.where(proof.narrow, -math.inf, UNSETTLED)
+        at_random = at_random if program.form.name == "float64" else PROVED_TOO
+    rows = choose(scores, remoteness(points, program.target.arguments), per_channel, at_random, generator)
+    rows = sorted({*rows, *_plain_rows(points, program.target.arguments), *left[:MOST_LEFT]})
     return [r for r in rows if not outcome.raised[r]]
 
 
@@ -155,7 +178,7 @@ def _plain_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
 
 
 def _judged(
-    found: Sweep, points: Points, outcome: Outcome, rows: Iterable[int], deadline: float
+    found: Sweep, points: Points, outcome: Outcome, rows: Iterable[int], proof: Proof | None, deadline: float
 ) -> tuple[list[Sample], list[Judgement]]:
     """The samples of these rows and the judgements on them, as far as time allows; one at least."""
     samples: list[Sample] = []
@@ -164,17 +187,29 @@ def _judged(
         if samples and time.monotonic() > deadline:
             break
         sample = sample_of(points, row)
-        judgements += found.examiner.judge_row(sample, outcome, row, len(found.samples) + len(samples))
+        judgements += found.examiner.judge_row(sample, outcome, row, len(found.samples) + len(samples), proof)
         samples.append(sample)
     return samples, judgements
 
 
-def _extended(found: Sweep, outcome: Outcome, samples: list[Sample], judgements: list[Judgement]) -> Sweep:
+def _extended(
+    found: Sweep,
+    outcome: Outcome,
+    proof: Proof | None,
+    rows: list[int],
+    samples: list[Sample],
+    judgements: list[Judgement],
+) -> Sweep:
+    proved = set() if proof is None else set(proof.settled.both.nonzero().flatten().tolist())
+    certified = {*proved, *rows} if found.oracle is not None and found.oracle.certified else proved
     return replace(
         found,
         samples=[*found.samples, *samples],
+        remote=[*found.remote, *(extremeness(s, found.arguments) for s in samples)],
         judgements=[*found.judgements, *judgements],
         run=found.run + len(outcome.values),
+        proved=found.proved + len(proved),
+        certified=found.certified + len(certified),
         raised=found.raised + int(outcome.raised.sum()),
         complaint=found.complaint or outcome.complaint,
     )

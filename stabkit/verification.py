@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,10 +14,12 @@ from flint import arb
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
 from stabkit.errors import DefinitionError
+from stabkit.exact.shadow import Pair, side_by_side
 from stabkit.floats import FORMATS
 from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
 from stabkit.oracle import Oracle, conditioning
-from stabkit.program import Outcome, Program, points_of, sample_of
+from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
+from stabkit.proof import Proof, prove
 
 WORKING_BITS = 256  # of comparisons with a truth; enclosures keep the precision they were found at
 
@@ -30,13 +32,39 @@ class Examiner:
 
     program: Program
     oracle: Oracle | None
+    _traces: dict[str, list[Pair]] = field(default_factory=dict, compare=False, repr=False)
 
-    def judge_row(self, sample: Sample, outcome: Outcome, row: int, number: int) -> list[Judgement]:
+    @property
+    def is_certified(self) -> bool:
+        """Whether the truth is settled by precision rather than plausible."""
+        return self.oracle is not None and self.oracle.certified
+
+    def operations(self, sample: Sample) -> list[Pair]:
+        """Every operation of a run at one sample, natively and in float64; kept, as several numbers may fail there."""
+        key = repr(sample)
+        if key not in self._traces:
+            self._traces[key] = side_by_side(self.program, sample)
+        return self._traces[key]
+
+    def doubtful(self, samples: Sequence[Sample], errors_only: bool) -> list[bool]:
+        """Which samples, run together, might fail: all that enclosures do not settle, at little cost each."""
+        if self.oracle is None or not self.program.batched:
+            return [True] * len(samples)
+        points = points_of_many(samples, self.program.target.arguments, self.program.form)
+        proof = prove(self.program, self.oracle, points, self.program.run(points), conditioned=not errors_only)
+        if proof is None:
+            return [True] * len(samples)
+        return (~(proof.cleared if errors_only else proof.settled).both).tolist()
+
+    def judge_row(
+        self, sample: Sample, outcome: Outcome, row: int, number: int, proof: Proof | None = None
+    ) -> list[Judgement]:
         """Every number that the program gave at one sample, judged.
 
         Args:
             sample: the exact inputs of `row` of the outcome.
             number: the row number that the judgements carry.
+            proof: what is known of the outcome's truths already.
 
         Raises:
             DefinitionError: where reference and target return different numbers of components.
@@ -47,7 +75,7 @@ class Examiner:
                 return [
                     _by_property(Judgement(number, of, x, UNRESOLVED, Kind.UNRESOLVED), sample) for of, x in got.items()
                 ]
-            case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients))
+            case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), proof, row)
             if len(case.truth.values) != outcome.values.shape[1] and not case.is_open:
                 raise DefinitionError(
                     f"the reference returns {len(case.truth.values)} numbers a sample,",
@@ -120,10 +148,13 @@ class _Case:
     oracle: Oracle
     sample: Sample
     names: tuple[str, ...]
+    proof: Proof | None
+    row: int
 
     @cached_property
     def truth(self) -> Truth:
-        return self.oracle.truth(self.sample, self.program.form, self.names)
+        known = None if self.proof is None else self.proof.truth_of(self.row)
+        return known or self.oracle.truth(self.sample, self.program.form, self.names)
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +164,8 @@ class _Case:
 
     @cached_property
     def moved(self) -> list[Truth]:
-        return conditioning(self.oracle, self.sample, self.program.form, self.names)
+        known = None if self.proof is None else self.proof.moved_of(self.row)
+        return known or conditioning(self.oracle, self.sample, self.program.form, self.names)
 
     def spread(self, n: _Number) -> Callable[[], arb]:
         """Computes the conditioning of one number when it is asked for."""

@@ -40,7 +40,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Failure:
-    """Failed numbers of one claim that look alike: the same number of the result, the same symptom."""
+    """Failed numbers of one claim that look alike: of the value or of the gradient, with the same symptom."""
 
     of: str
     symptom: str
@@ -72,11 +72,16 @@ def checks() -> tuple[Check, ...]:
 
 
 def grouped(judgements: Iterable[Judgement]) -> Iterable[Failure]:
-    """Failed judgements by number (indices left out) and symptom, in the order they appear."""
+    """Failed judgements of the value or of the slopes by symptom, in the order they appear."""
     groups: dict[tuple[str, str], list[Judgement]] = {}
     for j in judgements:
-        groups.setdefault((j.of.partition("[")[0], symptom_of(j)), []).append(j)
+        groups.setdefault((kind_of(j.of), symptom_of(j)), []).append(j)
     return [Failure(of, symptom, tuple(js)) for (of, symptom), js in groups.items()]
+
+
+def kind_of(number: str) -> str:
+    """`value` or `gradient`, whichever the number belongs to."""
+    return "gradient" if number.startswith("gradient") else "value"
 
 
 def symptom_of(judgement: Judgement) -> str:

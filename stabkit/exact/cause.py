@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from stabkit.exact.shadow import Pair, Step, side_by_side
+from stabkit.exact.shadow import Pair, Step
 from stabkit.floats import FORMATS, Format
-from stabkit.program import Program
 
 SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
 CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "hardtanh")
@@ -37,25 +35,25 @@ HINTS = {
 }
 
 
-def cause_of(program: Program, sample: Mapping[str, Any], got: float, in_gradient: bool, also_in_float64: bool) -> str:
+def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool, also_in_float64: bool) -> str:
     """One of `HINTS`' causes.
 
     Args:
-        sample: where it fails.
+        pairs: the operations where it fails, natively and in float64.
+        form: the audited format.
         got: the failing number.
         in_gradient: whether that number is a slope.
         also_in_float64: whether float64 gives about the same wrong number.
     """
-    pairs = side_by_side(program, sample)
     if not math.isfinite(got):
-        return _of_not_finite(pairs, program.form)
+        return _of_not_finite(pairs, form)
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
-    if also_in_float64 or program.form.name == "float64":
+    if also_in_float64 or form.name == "float64":
         return _without_shadow([p.wide for p in relevant])
     blamed = max(relevant, key=lambda p: p.amplification, default=None)
     if blamed is None or blamed.amplification < 2:
         return "backward_formula" if in_gradient else "approximation"
-    return _of_step(blamed, relevant, program.form)
+    return _of_step(blamed, relevant, form)
 
 
 def _without_shadow(steps: Sequence[Step]) -> str:

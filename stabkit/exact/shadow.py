@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from stabkit.program import Program, points_of
 
@@ -35,9 +34,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = [_elements(x) for x in tree_flatten((args, kwargs or {}))[0] if _is_number(x)]
+        before = [_elements(x) for x in _leaves((*args, *(kwargs or {}).values())) if _is_number(x)]
         result = func(*args, **(kwargs or {}))
-        out = next((x for x in tree_flatten(result)[0] if isinstance(x, Tensor)), None)
+        out = next((x for x in _leaves((result,)) if isinstance(x, Tensor)), None)
         if out is not None and out.is_floating_point() and not func.is_view and before:
             self.steps.append(
                 Step(
@@ -48,6 +47,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 )
             )
         return result
+
+
+def _leaves(values: Iterable[Any]) -> Iterator[Any]:
+    """What an operation takes or returns, lists of tensors opened."""
+    for v in values:
+        if isinstance(v, (list, tuple)):
+            yield from _leaves(v)
+        else:
+            yield v
 
 
 def _is_number(x: Any) -> bool:

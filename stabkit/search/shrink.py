@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ def shrink(
     form: Format,
     fails: Callable[[dict[str, Any]], bool],
     tries: int,
+    doubtful: Callable[[list[dict[str, Any]]], list[bool]] = lambda candidates: [True] * len(candidates),
 ) -> dict[str, Any]:
     """The sample with each element replaced by simpler numbers for as long as `fails` holds.
 
@@ -26,16 +28,18 @@ def shrink(
         sample: numbers or nested lists by argument name; it fails.
         fails: whether a sample, rounded to the dtype, still fails alike.
         tries: how many samples may be tried.
+        doubtful: which of several candidates are worth a try.
     """
     best, left, progress = sample, tries, True
     while progress and left > 0:
         progress = False
         for name, place, lattice in _elements(best, arguments, form):
-            for simpler in _simpler(_at(best[name], place), lattice):
+            simpler = _simpler(_at(best[name], place), lattice)
+            candidates = [{**best, name: _replaced(best[name], place, x)} for x in simpler]
+            for candidate in itertools.compress(candidates, doubtful(candidates) if candidates else ()):
                 if left <= 0:
                     break
                 left -= 1
-                candidate = {**best, name: _replaced(best[name], place, simpler)}
                 if fails(candidate):
                     best, progress = candidate, True
                     break
