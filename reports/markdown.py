@@ -25,7 +25,7 @@ def _section(target: TargetResult) -> list[str]:
         return []
     rows = [_row(c) for c in causes_of(target)]
     table = ["| | claim | dtypes | result | at | cause |", "|---|---|---|---|---|---|", *rows, ""] if rows else []
-    return [f"### {_code(target.target)}: {_plain(verdict_words(target))}", "", *table]
+    return [f"### {_code(target.target)}: {plain(verdict_words(target))}", "", *table]
 
 
 def _row(cause: Cause) -> str:
@@ -38,7 +38,7 @@ def _row(cause: Cause) -> str:
         _code(witness_words(lead)),
         lead.cause,
     )
-    return "| " + " | ".join(c if c.startswith("`") else _plain(c) for c in cells) + " |"
+    return "| " + " | ".join(c if c.startswith("`") else plain(c) for c in cells) + " |"
 
 
 def _code(text: str) -> str:
@@ -46,5 +46,6 @@ def _code(text: str) -> str:
     return "`" + text.replace("`", "'").replace("|", "¦").replace("\n", " ") + "`"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Text of others, with everything escaped that Markdown would read as its own."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text.replace("\n", " "))

@@ -1,11 +1,14 @@
-"""A result as one HTML file: no network, no script, readable from disk, everything escaped."""
+"""A result as one HTML file: no network, no script, readable from disk, everything escaped.
+
+Each `templates/section-*.html` is a section, in the order of their names; a new one needs nothing but its file.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from stabkit.reports.causes import (
     SHORT_DTYPES,
     Cause,
@@ -16,6 +19,7 @@ from stabkit.reports.causes import (
     witness_words,
     written,
 )
+from stabkit.reports.tables import groups, shown
 
 from stabkit.finding import SEVERITIES, Result, TargetResult, count
 
@@ -23,12 +27,13 @@ WORDS = {"passed": "✓ pass", "failed": "✗ FAIL", "unresolved": "? open", "no
 
 
 def page(result: Result) -> str:
-    """The report: verdict, scorecard, findings with reproduction, what was not checked, environment."""
+    """The report: verdict, scorecard, findings with reproduction, tables, what was not checked, environment."""
     return _template().render(
         result=result,
+        audited=bool(result.targets) or not result.tables,
         headline=headline(result),
         main=main_causes(result),
-        sections=[(t, causes_of(t)) for t in result.targets],
+        judged=[(t, causes_of(t)) for t in result.targets],
         claims=list(dict.fromkeys(v.claim for t in result.targets for v in t.verdicts)),
         errors=count(result, "error"),
         warnings=count(result, "warning"),
@@ -37,7 +42,9 @@ def page(result: Result) -> str:
 
 
 def headline(result: Result) -> str:
-    """The verdict in words, naming the fault nearest to everyday inputs."""
+    """The verdict in words, naming the fault nearest to everyday inputs; the titles of a report of tables alone."""
+    if result.tables and not result.targets:
+        return "; ".join(t.title for t in result.tables)
     unjudged = [t for t in result.targets if t.status not in ("audited", "failed")]
     if not result.targets or len(unjudged) == len(result.targets):
         return "NOT JUDGED: " + (unjudged[0].reason if unjudged else "no target")
@@ -75,14 +82,23 @@ def anchor(cause: Cause) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    folder = resources.files("stabkit.reports").joinpath("templates")
+    environment = Environment(
+        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "written": written,
         "witness": witness_words,
         "outcome": outcome_words,
         "words": verdict_words,
         "anchor": anchor,
+        "groups": groups,
+        "shown": shown,
     }
-    environment.globals |= {"scores": scores, "counted": counted}
-    source = resources.files("stabkit.reports").joinpath("templates", "page.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    sections = sorted(file.name for file in folder.iterdir() if file.name.startswith("section-"))
+    environment.globals |= {"scores": scores, "counted": counted, "sections": sections}
+    return environment.get_template("page.html")

@@ -1,1 +1,1 @@
-"""What is run on demand: accuracy tables and benchmarks. Each is `python -m stabkit.suites.NAME`."""
+"""What is run on demand: accuracy tables, tables of papers and benchmarks. Most are `python -m stabkit.suites.NAME`."""

@@ -1,5 +1,7 @@
 """Reports from a result alone: bounded, escaped, and saying what was not checked."""
 
+import csv
+import io
 import re
 from html.parser import HTMLParser
 
@@ -8,9 +10,21 @@ import pytest
 from stabkit.reports.causes import causes_of, written
 from stabkit.reports.markdown import markdown
 from stabkit.reports.page import headline, page
+from stabkit.reports.tables import FORMATS, shortened
 from stabkit.reports.text import MOST_LINES, concise, full
 
-from stabkit.finding import Coverage, Finding, Result, TargetResult, Verdict, from_json, number, to_json
+from stabkit.finding import (
+    Column,
+    Coverage,
+    Finding,
+    Result,
+    Table,
+    TargetResult,
+    Verdict,
+    from_json,
+    number,
+    to_json,
+)
 
 HOSTILE = "<script>alert(1)</script>|`x`"
 
@@ -172,3 +186,93 @@ def test_numbers_are_written_compactly() -> None:
         "inf",
         "[0.5, nan]",
     ]
+
+
+def table() -> Table:
+    """Two groups, of which one says the same throughout; words that every format must escape."""
+    columns = [
+        Column("dtype", "dtype"),
+        Column("form", "form"),
+        Column("p", "last p", 5),
+        Column("sigma", "sigma", 3),
+        Column("next", "beyond", 5, detail=True),
+    ]
+    rows = [
+        ["float32", HOSTILE, "-103.97207641601562", "1.8524e-45", "-103.97208404541016"],
+        ["float32", r"a & b_c% {d} ~^\\", "-11", "", ""],
+        ["float64", "e,f", "every p", "", ""],
+        ["float64", 'g"h', "every p", "", ""],
+    ]
+    return Table("t", HOSTILE, columns, rows, headings=1, notes=["a note " * 30, HOSTILE])
+
+
+def lines_of(output_format: str) -> list[str]:
+    return list(FORMATS[output_format](table()))
+
+
+def test_csv_gives_back_every_column_and_digit() -> None:
+    header, *rows = csv.reader(io.StringIO("\n".join(lines_of("csv")) + "\n"))
+    assert header == [c.name for c in table().columns]
+    assert rows == table().rows
+
+
+def test_a_table_in_text_is_aligned_short_and_wrapped() -> None:
+    lines = lines_of("text")
+    width = 2 + len(HOSTILE)
+    assert lines[2] == "  form".ljust(width) + "   last p     sigma"
+    assert lines[4] == ("  " + HOSTILE).ljust(width) + "  -103.97  1.85e-45"
+    assert lines[6:8] == ["float64", "  every form".ljust(width) + "  every p"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_markdown_table_has_the_same_cells_in_every_row() -> None:
+    rows = [line for line in lines_of("markdown") if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {5}
+    assert len(rows) == 2 + 2 + 1
+    assert "<script>" not in "".join(lines_of("markdown")).replace(r"\<script", "")
+
+
+def test_a_latex_table_is_balanced_and_escaped() -> None:
+    lines = lines_of("latex")
+    body = [line for line in lines if not line.startswith("%")]
+    assert body[0] == r"\begin{tabular}{lrr}"
+    assert body[-1] == r"\end{tabular}"
+    assert [line for line in body if line in (r"\toprule", r"\bottomrule")] == [r"\toprule", r"\bottomrule"]
+    assert all(line.count("{") == line.count("}") for line in (re.sub(r"\\[{}]", "", line) for line in body))
+    assert all(len(re.findall(r"(?<!\\)\$", line)) % 2 == 0 for line in body)
+    rows = [line for line in body if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {2}
+    assert r"a \& b\_c\% \{d\} \textasciitilde{}\textasciicircum{}" in "".join(rows)
+    assert r"$-103.97$ & $1.85\times 10^{-45}$ \\" in "".join(rows)
+
+
+def test_the_page_shows_tables_escaped_and_alone_if_nothing_was_audited() -> None:
+    alone = msgspec.structs.replace(result(), tables=[table()])
+    html = page(alone)
+    parser = Elements()
+    parser.feed(html)
+    assert "script" not in parser.tags
+    assert parser.tags.count("tbody") == 2
+    assert "1.85e-45" in html
+    assert html.count("every form") == 1
+    assert headline(alone) == HOSTILE
+    assert 'id="findings"' not in html
+    assert "NOT JUDGED" not in html
+    assert 'id="tables"' not in page(result(target("m:f")))
+    both = page(msgspec.structs.replace(result(target("m:f", finding())), tables=[table()]))
+    assert both.index('id="findings"') < both.index('id="tables"') < both.index('id="not-checked"')
+    assert from_json(to_json(alone)) == alone
+
+
+def test_numbers_are_shortened_and_words_left_alone() -> None:
+    cells = ("4.1399e-8", "2.8223508e-324", "-103.97207641601562", "-5", "every p", "", "nan")
+    assert [shortened(c, Column("x", "x", 3)) for c in cells] == [
+        "4.14e-08",
+        "2.82e-324",
+        "-104",
+        "-5",
+        "every p",
+        "",
+        "nan",
+    ]
+    assert shortened("1.25", Column("x", "x")) == "1.25"
