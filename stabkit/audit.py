@@ -16,12 +16,13 @@ from stabkit.checks import NAMES, Check, checks
 from stabkit.diagnosis import Diagnosis
 from stabkit.domain import parse_parameter
 from stabkit.errors import DomainError, StabkitError, TargetError, printable
-from stabkit.events import Begun, Ended, Event, Judged
+from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind
 from stabkit.oracle import Oracle, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, rows_of
+from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, resolve
@@ -78,6 +79,10 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
                 guesses,
                 _notes(why_alone, random, count_results(program, rows_of(probes, 0, 1))),
             )
+        if job.task == "range":
+            judged = True
+            yield Ranged(name, list(safe_ranges(Examiner(program, oracle), job.fail_on, share, job.seed)))
+            continue
         event = _judged(job, program, oracle, share)
         failed = failed or any(f.severity == "error" for f in event.findings)
         judged = judged or _says_something(event)
@@ -158,7 +163,7 @@ def _open_ends(swept: Sweep, claim: str) -> str:
     relevant = [j for j in swept.judgements if gradient is None or j.of.startswith("gradient") == gradient]
     if swept.oracle is None and claim.endswith("_finite"):
         return ""
-    if swept.ended_by == "time" and len(swept.samples) < FEWEST_POINTS:
+    if swept.ended_by == "time" and max(len(swept.samples), swept.certified) < FEWEST_POINTS:
         return f"time ended it after {len(swept.samples)} points"
     unresolved = sum(j.kind is Kind.UNRESOLVED for j in relevant)
     if unresolved:
@@ -167,8 +172,12 @@ def _open_ends(swept: Sweep, claim: str) -> str:
 
 
 def _evidence(swept: Sweep) -> str:
-    scope = "every input" if swept.ended_by == "exhaustion" and swept.run > 1 else f"{swept.run} points"
-    return f"{scope} run, {len(swept.samples)} judged"
+    whole = swept.ended_by == "exhaustion" and swept.run > 1
+    scope = "every input" if whole else f"{swept.run} points"
+    if whole and swept.certified == swept.run and not swept.count(Kind.UNRESOLVED):
+        return f"proved on every input, {swept.run} in all"
+    proved = f"{swept.proved} proved right, " if swept.proved else ""
+    return f"{scope} run, {proved}{len(swept.samples)} judged"
 
 
 def _coverage(job: Job, swept: Sweep) -> Coverage:
@@ -183,6 +192,8 @@ def _coverage(job: Job, swept: Sweep) -> Coverage:
         range_limits=swept.count(Kind.RANGE_LIMIT),
         raised=swept.raised,
         ended_by=swept.ended_by,
+        proved=swept.proved,
+        certified=swept.certified,
     )
 
 

@@ -1,6 +1,9 @@
 """One audit as plain data, which crosses process borders and loads no torch."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Task = Literal["audit", "range"]
 
 
 @dataclass(frozen=True)
@@ -10,6 +13,8 @@ class Job:
     Attributes:
         arguments: `--arg` texts.
         seconds: for all dtypes together.
+        task: what is asked about it.
+        fail_on: `error`, or `warning` where warnings end a range too.
     """
 
     target: str
@@ -19,3 +24,5 @@ class Job:
     device: str = "cpu"
     seed: int = 0
     seconds: float = 20.0
+    task: Task = "audit"
+    fail_on: str = "error"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 import stabkit
-from stabkit.events import Begun, Ended, Event, Judged
+from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import SCHEMA_VERSION, Result, TargetResult
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -23,6 +23,7 @@ class Collected:
     seconds: float = 0.0
     begun: Begun | None = None
     judged: list[Judged] = field(default_factory=list)
+    ranged: list[Ranged] = field(default_factory=list)
     ended: Ended | None = None
 
     def add(self, event: Event) -> None:
@@ -31,6 +32,8 @@ class Collected:
             self.begun = event
         elif isinstance(event, Judged):
             self.judged.append(event)
+        elif isinstance(event, Ranged):
+            self.ranged.append(event)
         else:
             self.ended = event
 
@@ -49,6 +52,7 @@ class Collected:
             verdicts=[v for j in self.judged for v in j.verdicts],
             findings=sorted((f for j in self.judged for f in j.findings), key=lambda f: f.extremeness),
             coverage=[j.coverage for j in self.judged if j.coverage],
+            ranges=[r for event in self.ranged for r in event.ranges],
             seconds=round(self.seconds, 2),
         )
 

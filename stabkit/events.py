@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stabkit.finding import Coverage, Finding, Status, Verdict
+from stabkit.finding import Coverage, Finding, SafeRange, Status, Verdict
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -23,6 +23,13 @@ class Judged(msgspec.Struct, frozen=True, tag="judged"):
     coverage: Coverage | None
 
 
+class Ranged(msgspec.Struct, frozen=True, tag="ranged"):
+    """The safe ranges of one dtype are known."""
+
+    dtype: str
+    ranges: list[SafeRange]
+
+
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """The target is done, or could not be judged."""
 
@@ -30,7 +37,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     reason: str = ""
 
 
-Event = Begun | Judged | Ended
+Event = Begun | Judged | Ranged | Ended
 
 
 def encode(event: Event) -> bytes:

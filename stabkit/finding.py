@@ -1,4 +1,4 @@
-"""What an audit says: findings, verdicts and the result that holds them. Frozen, and JSON as it stands.
+"""What a run says: findings, verdicts, tables and the result that holds them. Frozen, and JSON as it stands.
 
 Floats that JSON has no number for are the strings `nan`, `inf` and `-inf`. Later versions only add fields.
 """
@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
 Outcome = Literal["passed", "failed", "unresolved", "not_applicable"]
 Status = Literal["audited", "failed", "timed_out", "crashed", "not_judged"]
+Certainty = Literal["proved", "not refuted"]
 Oracle = Literal["reference", "program", "property"]
 Num = float | int | str
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -47,7 +48,8 @@ class Finding(msgspec.Struct, frozen=True):
     """One cause of failure of one claim, in one dtype.
 
     Attributes:
-        of: `value`, `value[i]`, or `gradient:NAME[i,j]`.
+        of: `value`, `value[i]`, or `gradient:NAME[i,j]`: what fails at the witness.
+        numbers: all that was seen to fail so, `value` and `gradient:NAME`.
         witness: the simplest inputs that fail, one sample, without the batch dimension.
         neighbour: the second witness of a jump.
         onset: the failing inputs nearest the everyday range.
@@ -79,6 +81,7 @@ class Finding(msgspec.Struct, frozen=True):
     cause: str
     hint: str
     repro: str
+    numbers: list[str] = []
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -96,6 +99,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
     Attributes:
         run, judged, raised: samples; a judged sample has a value and its slopes, `numbers` in all.
+        proved: samples that enclosures of the truth show to be right in every number, judged one by one or not.
+        certified: samples proved, or judged by a certified truth.
         unresolved, undefined, range_limits: of those numbers, what was not compared.
         ended_by: `count`, `time`, or `exhaustion` of a small domain.
     """
@@ -110,6 +115,45 @@ class Coverage(msgspec.Struct, frozen=True):
     range_limits: int
     raised: int
     ended_by: str
+    proved: int = 0
+    certified: int = 0
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Why a safe range ends where it does: what became of the neighbouring float beyond.
+
+    Attributes:
+        why: the domain ends; a claim fails; the truth is beyond the dtype; it is unresolved; the target raises;
+            nothing beyond was looked at for want of time.
+        of, got, truth, excess_bits: the number that fails there, as findings state it.
+    """
+
+    why: Literal["domain", "fails", "beyond", "unresolved", "raises", "unseen"]
+    of: str = ""
+    got: Any = None
+    truth: Any = None
+    excess_bits: float | None = None
+
+
+class SafeRange(msgspec.Struct, frozen=True):
+    """Between which values of an argument nothing failed, the other arguments everyday.
+
+    Attributes:
+        of: `value`, or `gradient` by any argument.
+        low, high: the outermost values at which nothing failed; None where an everyday value fails already.
+        certainty: `proved` on every float between, or `not refuted` by `points` samples.
+        below, above: why the range ends there.
+    """
+
+    dtype: str
+    argument: str
+    of: str
+    low: float | None
+    high: float | None
+    certainty: Certainty
+    points: int
+    below: Ending
+    above: Ending
 
 
 class TargetResult(msgspec.Struct, frozen=True):
@@ -125,11 +169,44 @@ class TargetResult(msgspec.Struct, frozen=True):
     verdicts: list[Verdict] = []
     findings: list[Finding] = []
     coverage: list[Coverage] = []
+    ranges: list[SafeRange] = []
     seconds: float = 0.0
 
 
+class Column(msgspec.Struct, frozen=True):
+    """One column of a table.
+
+    Attributes:
+        name: unique, as CSV heads it.
+        title: what readers see above it.
+        digits: significant digits that readers see of its numbers; None for a column of words.
+        detail: left to CSV.
+    """
+
+    name: str
+    title: str
+    digits: int | None = None
+    detail: bool = False
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Numbers of an experiment, with what it takes to read them.
+
+    Attributes:
+        columns, rows: a row has one cell a column; numbers are decimals in full, some beyond any float's range.
+        headings: how many of the leading columns name groups of rows.
+    """
+
+    name: str
+    title: str
+    columns: list[Column]
+    rows: list[list[str]]
+    headings: int = 0
+    notes: list[str] = []
+
+
 class Result(msgspec.Struct, frozen=True):
-    """One run of `stabkit audit`."""
+    """One run of `stabkit audit`, or the tables of one run of `stabkit table`."""
 
     schema_version: int
     complete: bool
@@ -138,6 +215,7 @@ class Result(msgspec.Struct, frozen=True):
     command: str
     versions: dict[str, str]
     targets: list[TargetResult]
+    tables: list[Table] = []
 
 
 def count(result: Result, severity: Severity) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stabkit.audit_job import Job
+from stabkit.audit_job import Job, Task
 from stabkit.collect import Collected, result_of
 from stabkit.finding import Result
 from stabkit.worker import GRACE_SECONDS, Workers
@@ -38,10 +38,21 @@ class Request:
     fail_on: str = "error"
     exit_zero: bool = False
     command: str = ""
+    task: Task = "audit"
 
     def job(self, target: str, seconds: float) -> Job:
         """One target of the request as a job."""
-        return Job(target, self.arguments, self.reference, self.dtypes, self.device, self.seed, seconds)
+        return Job(
+            target,
+            self.arguments,
+            self.reference,
+            self.dtypes,
+            self.device,
+            self.seed,
+            seconds,
+            self.task,
+            self.fail_on,
+        )
 
 
 def run(request: Request, progress: Callable[[int, int], None] = lambda done, total: None) -> Result:

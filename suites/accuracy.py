@@ -3,12 +3,14 @@
 A number is within bounds if it is off by at most 4 ulps, or has at most 2 excess bits where summands cancel.
 
     python -m stabkit.suites.accuracy --points 20000
+    python -m stabkit.suites.accuracy --write README.md
 """
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import flint
 import torch
@@ -20,6 +22,7 @@ from stabkit.floats import FORMATS, Format, as_finite, excess_bits, ulp_error
 from stabkit.judge import largest_difference
 from stabkit.oracle import Oracle, conditioning, oracle_for
 from stabkit.program import Program, sample_of
+from stabkit.proof import prove
 from stabkit.search.points import draw
 from stabkit.spec import Spec
 from stabkit.target import resolve
@@ -27,6 +30,7 @@ from stabkit.verification import WORKING_BITS, numbers_of
 from stabkit.zoo import find
 
 MOST_ULPS, MOST_EXCESS = 4.0, 2.0
+BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 
 
 @dataclass
@@ -56,6 +60,11 @@ class Row:
             self.excess = max(self.excess, excess)
             self.outside += excess > MOST_EXCESS
 
+    def __str__(self) -> str:
+        """`0.52`, or `0.52, 1.3 bits` where the numbers beyond 4 ulps have that many excess bits at most."""
+        bits = f", {max(self.excess, 0.0):.1f} bits" if math.isfinite(self.excess) else ""
+        return f"{self.ulps:.2f}{bits}" + (f" **({self.outside} outside)**" if self.outside else "")
+
 
 def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
     """The rows of one spec in one dtype, over `points` samples of its whole domain."""
@@ -64,11 +73,12 @@ def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
     assert oracle is not None
     drawn = draw(program.target.arguments, form, points, torch.Generator().manual_seed(seed))
     outcome = program.run(drawn)
+    proof = prove(program, oracle, drawn, outcome)
     rows: dict[str, Row] = {}
     with flint.ctx.workprec(WORKING_BITS):
         for i in range(points):
             sample = sample_of(drawn, i)
-            truth = oracle.truth(sample, form, list(outcome.gradients))
+            truth = (proof.truth_of(i) if proof else None) or oracle.truth(sample, form, list(outcome.gradients))
             for of, got in numbers_of(program, outcome, i).items():
                 true = _pick(truth, of)
                 row = rows.setdefault(of, Row(spec.name, of, form.name))
@@ -77,7 +87,9 @@ def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
 
 
 def _pick(truth: Truth, of: str) -> Enclosure:
-    return truth.values[0] if of == "value" else truth.gradient[of.removeprefix("gradient:")][0]
+    name, _, place = of.partition("[")
+    k = int(place.rstrip("]") or 0)
+    return truth.values[k] if name == "value" else truth.gradient[name.removeprefix("gradient:")][k]
 
 
 def _errors(
@@ -93,28 +105,53 @@ def _errors(
     ulps = ulp_error(got, true.ball, form)
     if abs(ulps) <= MOST_ULPS:
         return ulps, -math.inf
-    names = [] if of == "value" else [of.removeprefix("gradient:")]
+    names = [] if of.startswith("value") else [of.removeprefix("gradient:").partition("[")[0]]
     moved = [_pick(t, of) for t in conditioning(oracle, sample, form, names)]
     return ulps, excess_bits(as_finite(got, form) - true.ball, true.ball, largest_difference(moved, true, form), form)
 
 
-def table(points: int, names: list[str]) -> Iterator[str]:
-    """The lines of the Markdown table, as they are measured."""
-    yield "| quantity | number | dtype | numbers | worst ulps up to 4 | worst excess bits beyond | outside |"
-    yield "|---|---|---|---|---|---|---|"
-    for spec in (s for n in names for s in find(n)):
-        for form in FORMATS.values() if not spec.status.is_fault else ():
-            for r in measure(spec, form, points):
-                excess = f"{r.excess:.2f}" if math.isfinite(r.excess) else "–"
-                yield f"| {r.quantity} | {r.number} | {r.dtype} | {r.count} | {r.ulps:.2f} | {excess} | {r.outside} |"
+def worst(rows: Sequence[Row]) -> Row:
+    """Several rows as one."""
+    return Row(
+        rows[0].quantity,
+        rows[0].number.partition(":")[0],
+        rows[0].dtype,
+        sum(r.count for r in rows),
+        max(r.ulps for r in rows),
+        max(r.excess for r in rows),
+        sum(r.outside for r in rows),
+    )
+
+
+def table(points: int, names: Sequence[str]) -> Iterator[str]:
+    """The lines of the Markdown table, as they are measured: value and gradient of each stable form, by dtype."""
+    yield f"| quantity | number | {' | '.join(FORMATS)} |"
+    yield "|---|---|" + "---|" * len(FORMATS)
+    for spec in {s.name: s for n in names for s in find(n) if not s.status.is_fault}.values():
+        measured = [measure(spec, form, points) for form in FORMATS.values()]
+        for number in ("value", "gradient"):
+            parts = [[r for r in rows if r.number.startswith(number)] for rows in measured]
+            if all(parts):
+                yield f"| {spec.name} | {number} | {' | '.join(str(worst(part)) for part in parts)} |"
+
+
+def written_into(text: str, lines: Iterable[str]) -> str:
+    """A document with the lines between its two markers."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return "\n".join([before + BEGIN, *lines, END + after])
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the table, or writes it into a document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=4000, help="samples a quantity and dtype")
+    parser.add_argument("--write", type=Path, metavar="FILE", help=f"put it between {BEGIN} and {END} there")
     parser.add_argument("names", nargs="*", default=["zoo"], help="zoo names or families")
     options = parser.parse_args()
+    if options.write:
+        options.write.write_text(written_into(options.write.read_text(), table(options.points, options.names)))
+        return
     for line in table(options.points, options.names):
         print(line, flush=True)  # noqa: T201
 

@@ -119,6 +119,15 @@ def test_one_crashing_target_leaves_the_other_judged_and_the_run_unjudged(here: 
         (("audit", "mine.py:softplus", "--arg", "x=real@[*,0]"), "is not a list of sizes"),
         (("audit", "mine.py:softplus", "--arg", "x=point{[1,2]}"), "does not have the declared shape"),
         (("audit", "mine.py:softplus", "--arg", "x=choice{}"), "list some"),
+        (("table",), "Missing argument"),
+        (("table", "max-sigma"), "table 'max-sigma' is not one of min-sigma; write stabkit table min-sigma"),
+        (("table", "min\x1b[31m"), "\\x1b[31m"),
+        (("table", "min-sigma", "--dtype", "float8"), "dtype 'float8' is not one of"),
+        (("table", "min-sigma", "--device", "tpu"), "is neither cpu nor cuda"),
+        (("table", "min-sigma", "--device", "cuda:99"), "use --device cpu"),
+        (("table", "min-sigma", "--format", "json"), "is not one of"),
+        (("table", "min-sigma", "-o", "no/such/folder/x.csv"), "cannot be written to"),
+        (("table", "min-sigma", "--dtype", "float16", "-o", "/dev/full"), "cannot write the output"),
     ],
 )
 def test_a_wrong_command_exits_2_with_one_message_and_no_traceback(
@@ -163,6 +172,27 @@ def test_the_published_schema_is_the_one_of_the_code() -> None:
     published = json.loads((ROOT / "stabkit" / "result.schema.json").read_text())
     assert published == json_schema()
     assert json.loads(stabkit("schema").stdout) == published
+
+
+def test_a_table_is_printed_in_every_format_and_written_whole(here: Path) -> None:
+    short = ("table", "min-sigma", "--dtype", "float16")
+    for fmt, starts in (("text", "Smallest"), ("csv", "dtype,"), ("markdown", "## "), ("latex", "% Smallest")):
+        done = stabkit(*short, "--format", fmt)
+        assert done.exit_code == 0
+        assert done.stdout.startswith(starts)
+        assert "-17" in done.stdout
+        assert stabkit(*short, "--format", fmt, "-o", f"table.{fmt}").stdout == ""
+        assert (here / f"table.{fmt}").read_text() == done.stdout
+    assert not (here / "stability-report.html").exists()
+
+
+def test_a_table_has_a_report_of_its_own(here: Path) -> None:
+    done = stabkit("table", "min-sigma", "--dtype", "float16", "--report", "html")
+    assert done.exit_code == 0
+    assert done.stderr == "wrote stability-report.html\n"
+    html = (here / "stability-report.html").read_text()
+    assert "float16, cpu, NaiveExp" in html
+    assert "4.14e-08" in html
 
 
 WAITS_FOR_THE_OTHER = """

@@ -17,23 +17,24 @@ MAPPED = {"reference": "stabkit.reference", "suites": "stabkit.suites", "reports
 FLOORS = (
     ("errors", "floats"),
     ("arithmetic",),
-    ("domain", "spec", "finding", "widening"),
+    ("domain", "spec", "finding", "widening", "closed_gradient", "exponentials"),
     ("reference",),
     ("parameterizations", "losses"),
     ("zoo",),
     ("target",),
     ("program",),
     ("exact", "search.lattice", "search.points", "search.screen", "search.shrink", "search", "oracle", "judge"),
+    ("proof",),
     ("verification",),
     ("sweep",),
     ("checks",),
-    ("diagnosis", "events", "audit_job"),
+    ("diagnosis", "safe_range", "events", "audit_job"),
     ("audit",),
     ("worker", "collect"),
     ("run",),
     ("suites",),
     ("reports",),
-    ("cli",),
+    ("cli_options", "cli_request", "cli_range", "cli_table", "cli"),
     ("__main__",),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -122,7 +123,8 @@ def test_public_functions_and_classes_say_what_they_are() -> None:
 def test_help_loads_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys\nfrom click.testing import CliRunner\nfrom stabkit.cli import main\n"
-        "assert CliRunner().invoke(main, ['audit', '--help']).exit_code == 0\n"
+        "for words in (['--help'], ['audit', '--help'], ['table', '--help']):\n"
+        "    assert CliRunner().invoke(main, words).exit_code == 0\n"
         "print([m for m in ('torch', 'matplotlib', 'pandas', 'pytest', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,10 +1,17 @@
 """Smoke runs of what is otherwise run on demand."""
 
-import pytest
-from stabkit.suites.accuracy import Row, measure, table
-from stabkit.suites.truth_speed import compare, fixed_precision_kl, plain_kl
+from pathlib import Path
 
+import mpmath
+import pytest
+from stabkit.suites.accuracy import BEGIN, END, Row, measure, table, worst, written_into
+from stabkit.suites.truth_speed import QUANTITIES, Quantity, loop_truth
+from stabkit.suites.truth_speed import measure as timed
+
+from stabkit.arithmetic.evaluate import evaluate_any
 from stabkit.floats import FORMATS
+from stabkit.spec import definitions_of
+from stabkit.target import leaves_of
 from stabkit.zoo import find
 
 STABLE = [s.name for s in find("zoo") if not s.status.is_fault]
@@ -15,14 +22,35 @@ STABLE = [s.name for s in find("zoo") if not s.status.is_fault]
 def test_stable_forms_are_within_4_ulps_or_2_excess_bits(name: str, dtype: str) -> None:
     (spec,) = find(f"zoo:{name}")
     rows = measure(spec, FORMATS[dtype], points=300)
-    assert {r.number for r in rows} == {"value", *(f"gradient:{p.name}" for p in spec.parameters)}
+    slopes = {f"gradient:{a.name}" for a in leaves_of(spec.parameters) if a.is_differentiable}
+    assert {r.number.partition("[")[0] for r in rows} == {"value", *slopes}
     assert [(r.number, r.excess) for r in rows if r.outside] == []
 
 
-def test_the_table_has_a_row_for_each_number_and_leaves_faults_out() -> None:
-    lines = list(table(20, ["zoo:exp_scale", "zoo:naive_exp_log_scale"]))
-    assert len(lines) == 2 + 4 * 2
+def test_the_table_has_a_row_for_value_and_gradient_and_leaves_faults_out() -> None:
+    lines = list(table(20, ["zoo:exp_scale", "zoo:naive_exp_log_scale", "zoo:kl_of_normals"]))
+    assert len(lines) == 2 + 2 * 2
     assert not any("naive" in line for line in lines)
+    assert {line.count("|") for line in lines} == {7}
+
+
+def test_several_rows_make_one_of_their_worst() -> None:
+    rows = [Row("q", "gradient:a", "float32", 5, 1.0, 0.5, 0), Row("q", "gradient:b", "float32", 5, 2.0, 1.5, 1)]
+    assert worst(rows) == Row("q", "gradient", "float32", 10, 2.0, 1.5, 1)
+    assert str(worst(rows)) == "2.00, 1.5 bits **(1 outside)**"
+    assert str(Row("q", "value", "float32", 5, 0.5)) == "0.50"
+
+
+def test_the_table_is_written_between_its_markers_and_the_rest_stays() -> None:
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert written_into(text, ["new"]) == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+def test_the_readme_lists_every_stable_form() -> None:
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    shown = readme.partition(BEGIN)[2].partition(END)[0]
+    assert [name for name in STABLE if f"| {name} | value |" not in shown] == []
+    assert "outside" not in shown
 
 
 def test_a_number_beyond_both_bounds_is_counted() -> None:
@@ -33,13 +61,26 @@ def test_a_number_beyond_both_bounds_is_counted() -> None:
     assert (row.count, row.ulps, row.excess, row.outside) == (3, 3.5, 2.5, 1)
 
 
-def test_the_speed_comparison_times_every_way_on_the_same_points() -> None:
-    found = compare(points=3)
-    assert set(found) == {"balls", "mpmath, agreeing", "mpmath, 50 digits"}
-    assert all(seconds > 0 for seconds in found.values())
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda q: q.name)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_speed_comparison_decides_every_point(quantity: Quantity, dtype: str) -> None:
+    found = timed(quantity, FORMATS[dtype], points=300, loop=1)
+    assert found.by_interval > 0.9
+    assert found.by_interval + found.by_ball == pytest.approx(1)
+    assert found.unresolved == 0
+    assert min(found.seconds, found.loop_seconds) > 0
 
 
-def test_the_mpmath_loop_computes_the_same_divergence() -> None:
-    value, *slopes = fixed_precision_kl(0.0, 1.0, 1.0, 1.0)
-    assert value == plain_kl(0.0, 1.0, 1.0, 1.0) == 0.5
-    assert [float(s) for s in slopes] == pytest.approx([-1, 0, 1, -1], abs=1e-12)
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda q: q.name)
+def test_the_mpmath_loop_computes_the_same_numbers(quantity: Quantity) -> None:
+    sample = {a.name: 0.25 + 0.5 * k for k, a in enumerate(quantity.arguments)}
+    value, *slopes = loop_truth(quantity.definition, sample)
+    truth = evaluate_any(definitions_of(quantity.definition), sample, FORMATS["float64"], list(sample), 5.0)
+    assert float(value) == pytest.approx(truth.values[0].as_double(), rel=1e-13)
+    for (name,), slope in zip(truth.gradient.values(), slopes, strict=True):
+        assert float(slope) == pytest.approx(name.as_double(), rel=1e-9, abs=1e-12)
+
+
+def test_the_mpmath_loop_survives_a_singularity() -> None:
+    with mpmath.workdps(15):
+        assert mpmath.isnan(loop_truth(lambda ctx, x: 1 / x, {"x": 0.0})[0])
