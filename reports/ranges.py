@@ -28,7 +28,7 @@ def ranges_table(result: Result) -> Table:
     """The safe ranges of every target, one row for each argument, number and dtype."""
     rows = [_row(t, r) for t in result.targets for r in sorted(t.ranges, key=lambda r: (r.argument, r.of != "value"))]
     notes = [note for t in result.targets for note in _notes(t)]
-    return Table("range", "Where nothing fails", COLUMNS, rows, HEADINGS, [LEGEND, *notes] if rows else notes)
+    return Table("range", "Where nothing fails", COLUMNS, rows, HEADINGS, [LEGEND, *notes])
 
 
 def _row(target: TargetResult, r: SafeRange) -> list[str]:

@@ -41,11 +41,12 @@ def safe_range(targets: tuple[str, ...], **options: Any) -> None:
 def _range(targets: tuple[str, ...], options: dict[str, Any]) -> int:
     check_request(targets, options)
     result = run_request(targets, options, fail_on=options["fail_on"], task="range")
-    text = "\n".join(_lines(result, options["output_format"])) + "\n"
-    if options["output"] and str(options["output"]) != "-":
-        write(options["output"], text)
-    else:
-        click.echo(text, nl=False)
+    if options["output_format"] == "json" or any(t.ranges for t in result.targets):
+        text = "\n".join(_lines(result, options["output_format"])) + "\n"
+        if options["output"] and str(options["output"]) != "-":
+            write(options["output"], text)
+        else:
+            click.echo(text, nl=False)
     tell_unjudged(result)
     return result.exit_code
 

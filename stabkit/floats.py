@@ -198,16 +198,10 @@ def thresholds(form: Format) -> Thresholds:
 
 def _inside(bound: mpmath.mpf, form: Format, direction: int) -> float:
     """The float next to a real bound, on the side that `direction` (-1 below, 1 above) points to."""
-    value = torch.tensor(nearest(float(bound), form), dtype=form.dtype)
-    while (value.item() >= bound) if direction < 0 else (value.item() <= bound):
-        value = neighbours(value, direction)
-    while (
-        (neighbours(value, -direction).item() < bound)
-        if direction < 0
-        else (neighbours(value, -direction).item() > bound)
-    ):
-        value = neighbours(value, -direction)
-    return value.item()
+    rank = ordinals(torch.tensor([nearest(float(bound), form)], dtype=form.dtype))
+    around = from_ordinals(rank + torch.arange(-2, 3), form).double().tolist()
+    inside = [x for x in around if ((x < bound) if direction < 0 else (x > bound))]
+    return max(inside) if direction < 0 else min(inside)
 
 
 @cache

@@ -61,9 +61,9 @@ class Row:
             self.outside += excess > MOST_EXCESS
 
     def __str__(self) -> str:
-        """`0.52`, or `0.52, 1.3 bits` where the numbers beyond 4 ulps have that many excess bits at most."""
-        bits = f", {max(self.excess, 0.0):.1f} bits" if math.isfinite(self.excess) else ""
-        return f"{self.ulps:.2f}{bits}" + (f" **({self.outside} outside)**" if self.outside else "")
+        """`0.52`, or `0.52 (1.3)` where the numbers beyond 4 ulps have 1.3 excess bits at most."""
+        bits = f" ({max(self.excess, 0.0):.1f})" if math.isfinite(self.excess) else ""
+        return f"{self.ulps:.2f}{bits}" + (f" **{self.outside} outside**" if self.outside else "")
 
 
 def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
@@ -124,15 +124,17 @@ def worst(rows: Sequence[Row]) -> Row:
 
 
 def table(points: int, names: Sequence[str]) -> Iterator[str]:
-    """The lines of the Markdown table, as they are measured: value and gradient of each stable form, by dtype."""
-    yield f"| quantity | number | {' | '.join(FORMATS)} |"
-    yield "|---|---|" + "---|" * len(FORMATS)
+    """The lines of the Markdown table, as they are measured: `value / gradient` of each stable form, by dtype."""
+    yield f"| quantity | {' | '.join(FORMATS)} |"
+    yield "|---|" + "---|" * len(FORMATS)
     for spec in {s.name: s for n in names for s in find(n) if not s.status.is_fault}.values():
-        measured = [measure(spec, form, points) for form in FORMATS.values()]
-        for number in ("value", "gradient"):
-            parts = [[r for r in rows if r.number.startswith(number)] for rows in measured]
-            if all(parts):
-                yield f"| {spec.name} | {number} | {' | '.join(str(worst(part)) for part in parts)} |"
+        cells = [_cell(measure(spec, form, points)) for form in FORMATS.values()]
+        yield f"| {spec.name} | {' | '.join(cells)} |"
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    by_number = ([r for r in rows if r.number.startswith(number)] for number in ("value", "gradient"))
+    return " / ".join(str(worst(part)) for part in by_number if part)
 
 
 def written_into(text: str, lines: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from stabkit.floats import FORMATS
 from stabkit.program import Program, points_of
 from stabkit.target import resolve
 from stabkit.verification import numbers_of
+from stabkit.zoo import find
 
 VAE_NOTES = """
 import torch
@@ -250,3 +251,20 @@ def test_results_with_several_components_are_judged_one_by_one(tmp_path: Path) -
 def test_events_survive_the_way_to_another_process() -> None:
     events, _, _ = events_of(Job("zoo:exp_lin_scale_as_printed", dtypes=("float16",)))
     assert [decode(encode(e).strip()) for e in events] == events
+
+
+@pytest.mark.parametrize("name", [s.name for s in find("zoo:gaussian") if s.status.is_fault])
+def test_a_labelled_fault_is_found_with_the_claim_and_the_cause_on_its_label(name: str) -> None:
+    (spec,) = find(f"zoo:{name}")
+    _, judged, ended = events_of(Job(f"zoo:{name}", dtypes=("float32",), seconds=60.0))
+    assert ended.status in ("audited", "failed")
+    found = {(f.claim, f.cause) for e in judged for f in e.findings}
+    assert (spec.status.claim, spec.status.cause) in found
+
+
+def test_slopes_that_fail_alike_are_one_finding_that_names_them_all() -> None:
+    _, (judged,), _ = events_of(Job("zoo:kl_textbook", dtypes=("float32",), seconds=60.0))
+    overflows = [f for f in judged.findings if f.code == "STB102" and f.cause == "overflow"]
+    assert len({f.id for f in overflows}) == len(overflows)
+    assert max(len(f.numbers) for f in overflows) >= 3
+    assert all(f.of in f.numbers for f in overflows)

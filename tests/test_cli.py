@@ -1,5 +1,7 @@
 """The command line as its user meets it: exit codes, formats, messages."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -228,3 +230,40 @@ def test_an_interrupt_keeps_what_was_judged(here: Path) -> None:
         ("mine.py:better", "audited"),
         ("slow.py:f", "not_judged"),
     ]
+
+
+def test_a_range_names_its_edges_and_what_is_proved(here: Path) -> None:
+    done = stabkit("range", "zoo:naive_exp_log_scale", "--dtype", "float16", "--max-time", "20")
+    assert done.exit_code == 0, done.output
+    value = next(line for line in done.stdout.splitlines() if line.startswith("  f16"))
+    assert value.split() == ["f16", "-17.3", "11.1", "proved", "-inf", "for", "-17.3", "inf", "for", "11.1"]
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_ranges_come_as_csv_and_as_json_that_matches_the_schema(here: Path) -> None:
+    words = ("range", "mine.py:softplus", "--reference", "mine.py:ref", "--arg", "x=real", "--dtype", "float32")
+    table = list(csv.DictReader(io.StringIO(stabkit(*words, "--format", "csv").stdout)))
+    assert [row["of"] for row in table] == ["value", "gradient"]
+    assert float(table[0]["high"]) == pytest.approx(88.72, abs=0.01)
+    result = json.loads(stabkit(*words, "--format", "json").stdout)
+    jsonschema.validate(result, json_schema())
+    assert [r["above"]["why"] for r in result["targets"][0]["ranges"]] == ["fails", "fails"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("range", "mine.py:nothing"), "has no 'nothing'"),
+        (("range", "mine.py:softplus", "--dtype", "float8"), "is not one of"),
+        (("range", "mine.py:softplus", "--arg", "y=real"), "it takes x"),
+        (("range", "mine.py:softplus", "-o", "nowhere/out.txt"), "cannot be written to"),
+        (("range", "mine.py:crashes"), "crashed"),
+    ],
+)
+def test_a_range_that_cannot_be_known_exits_with_2_and_says_why(
+    here: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    done = stabkit(*words)
+    assert done.exit_code == 2
+    assert complaint in done.output.replace("\n", " ")
+    assert "Traceback" not in done.output

@@ -88,3 +88,17 @@ def test_shrinking_keeps_the_domain_and_the_budget() -> None:
 def test_numbers_are_ordered_by_what_it_takes_to_write_them() -> None:
     assert sorted([1.2345, 2.5, 1.0, 0.0], key=complexity) == [0.0, 1.0, 2.5, 1.2345]
     assert complexity(1e-24) > complexity(1e-3)
+
+
+def test_candidates_that_are_not_doubtful_are_not_tried() -> None:
+    tried = []
+
+    def fails(sample: dict[str, float]) -> bool:
+        tried.append(sample["x"])
+        return sample["x"] > 50
+
+    found = shrink(
+        {"x": 123.456}, [Argument("x", real)], SINGLE, fails, 80, lambda samples: [s["x"] > 50 for s in samples]
+    )
+    assert found["x"] == 100.0
+    assert all(x > 50 for x in tried)
