@@ -199,7 +199,7 @@ def thresholds(form: Format) -> Thresholds:
 def _inside(bound: mpmath.mpf, form: Format, direction: int) -> float:
     """The float next to a real bound, on the side that `direction` (-1 below, 1 above) points to."""
     rank = ordinals(torch.tensor([nearest(float(bound), form)], dtype=form.dtype))
-    around = from_ordinals(rank + torch.arange(-2, 3), form).double().tolist()
+    around: list[float] = from_ordinals(rank + torch.arange(-2, 3), form).double().tolist()
     inside = [x for x in around if ((x < bound) if direction < 0 else (x > bound))]
     return max(inside) if direction < 0 else min(inside)
 

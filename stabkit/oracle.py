@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 from flint import arb
 
 from stabkit.arithmetic import NumberSystem
-from stabkit.arithmetic.bounds import Enclosures, enclose
+from stabkit.arithmetic.batch import enclose
+from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
 from stabkit.arithmetic.evaluate import Truth, evaluate_any, flatten
 from stabkit.arithmetic.plain import evaluate_plain

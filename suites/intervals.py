@@ -19,7 +19,8 @@ from flint import arb
 from torch import Generator, Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.arithmetic.bounds import Enclosures, enclose
+from stabkit.arithmetic.batch import enclose
+from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.evaluate import Truth, evaluate
 from stabkit.arithmetic.interval import Interval, point
 from stabkit.arithmetic.interval_system import IntervalSystem

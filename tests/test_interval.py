@@ -14,7 +14,8 @@ from stabkit.suites.intervals import BINARY, FUNCTIONS, Attack, attack, attack_p
 
 from stabkit.arithmetic import VOCABULARY, Number, NumberSystem
 from stabkit.arithmetic import kernels as kernels_module
-from stabkit.arithmetic.bounds import Bounds, Enclosures, IntervalDuals, enclose
+from stabkit.arithmetic.batch import IntervalDuals, enclose
+from stabkit.arithmetic.bounds import Bounds, Enclosures
 from stabkit.arithmetic.evaluate import evaluate
 from stabkit.arithmetic.interval import Diverged, Interval, of_floats, point
 from stabkit.arithmetic.interval_system import IntervalSystem
@@ -260,7 +261,7 @@ def test_a_wrong_enclosure_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         return torch.exp(x) * (1 + 1e-9)
 
     planted: dict[str, Kernel] = {**(listed() or {}), "exp": replace(KERNELS["exp"], apply=off)}
-    monkeypatch.setattr("stabkit.arithmetic.bounds.listed", lambda: planted)
+    monkeypatch.setattr("stabkit.arithmetic.batch.listed", lambda: planted)
     assert contradictions("exp_scale", "float32", 50)[1] > 0
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stabkit.arithmetic.bounds import Definition, Enclosures, Points, enclose
+from stabkit.arithmetic.batch import Definition, Points, enclose
+from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.evaluate import Truth, evaluate_any
 from stabkit.arithmetic.limits import Room, anywhere
 from stabkit.floats import Format
