@@ -110,7 +110,7 @@ def _oracle_words(oracle: Oracle | None) -> str:
     if oracle is None:
         return "property: finiteness only"
     if oracle.name == "reference":
-        return "reference: certified balls" if not oracle.thrifty else "reference: mpmath, agreeing precisions"
+        return "reference: certified truth" if not oracle.thrifty else "reference: mpmath, agreeing precisions"
     return "program: the same code in float64, uncertified"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.cli_options import exit_code_of, write
+from stabkit.cli_options import REPORT, exit_code_of, write
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ FORMATS = ("text", "csv", "markdown", "latex", "json")
 @click.command("range")
 @about_targets
 @click.option("--format", "output_format", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--report", type=click.Choice(["html"]), help=f"Also write a report: {REPORT} in the working directory.")
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning"]),
@@ -47,8 +49,20 @@ def _range(targets: tuple[str, ...], options: dict[str, Any]) -> int:
             write(options["output"], text)
         else:
             click.echo(text, nl=False)
+    if options["report"]:
+        write(Path(REPORT), _page(result))
     tell_unjudged(result)
     return result.exit_code
+
+
+def _page(result: Result) -> str:
+    """A report of the ranges alone."""
+    from msgspec.structs import replace
+
+    from stabkit.reports.page import page
+    from stabkit.reports.ranges import ranges_table
+
+    return page(replace(result, targets=[], tables=[ranges_table(result)]))
 
 
 def _lines(result: Result, output_format: str) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Which float64 kernels of torch may carry intervals: on which builds, over which range, and how far off they are.
 
-The bounds are attacked by the tests and, with millions of points, by `python -m stabkit.suites.intervals`. A build
+The kernels are SLEEF's `u10` functions, documented at 1.0 ulp, or the vector library that torch was built with. The
+bounds are attacked by the tests and, with millions of points, by `python -m stabkit.suites.intervals`. A build
 that is not listed carries nothing, and all of its truth comes from balls.
 """
 
