@@ -74,12 +74,13 @@ class Attack:
 
 
 def candidates(low: float, high: float, count: int, generator: Generator) -> Tensor:
-    """Doubles in [low, high]: landmarks and their neighbours, uniform in ordinals, and uniform within +-40."""
+    """Doubles in [low, high]: landmarks and their neighbours, uniform in ordinals, and uniform where within +-40."""
     marks = torch.tensor([m * s for m in (*LANDMARKS, low, high) for s in (1, -1)], dtype=torch.float64)
     around = torch.cat([neighbours(marks, k) for k in range(-8, 9)])
     first, last = (float(r) for r in ordinals(torch.tensor([low, high], dtype=torch.float64)))
     ranks = first + torch.rand(count // 2, generator=generator, dtype=torch.float64) * (last - first)
-    spread = torch.rand(count // 2, generator=generator, dtype=torch.float64) * 80 - 40
+    least, most = max(low, -40.0), min(high, 40.0)
+    spread = least + torch.rand(count // 2, generator=generator, dtype=torch.float64) * (most - least)
     drawn = torch.cat([around, from_ordinals(ranks.to(torch.int64), FORMATS["float64"]), spread])
     return drawn[(drawn >= low) & (drawn <= high)][: max(count, len(around))]
 
