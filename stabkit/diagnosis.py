@@ -26,7 +26,7 @@ from stabkit.program import sample_of
 from stabkit.search.points import extremeness, probe_points
 from stabkit.search.shrink import complexity, shrink
 from stabkit.sweep import Sweep
-from stabkit.verification import Sample
+from stabkit.verification import Sample, written
 
 SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
 TRIES, THRIFTY_TRIES = 80, 50
@@ -90,7 +90,9 @@ class Diagnosis:
         return sum(complexity(float(x)) for v in self.swept.samples[judgement.row].values() for x in flatten(v))
 
     def _cause(self, sample: Sample, judgement: Judgement) -> str:
-        alike = judgement.kind is not Kind.NOT_FINITE and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
+        itself = self.swept.oracle is not None and self.swept.oracle.name == "program" and self.swept.oracle.certified
+        may_differ = judgement.kind is not Kind.NOT_FINITE and not itself  # the program is no other formula than itself
+        alike = may_differ and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
         pairs = self.swept.examiner.operations(sample)
         in_gradient = judgement.of.startswith("gradient")
         return cause_of(pairs, self.swept.program.form, judgement.got, in_gradient, alike)
@@ -150,9 +152,9 @@ class Diagnosis:
             certified=oracle is not None and oracle.certified,
             of=judgement.of,
             numbers=[judgement.of.partition("[")[0]],
-            witness=_written(sample, form),
+            witness=written(sample, form),
             neighbour=None,
-            onset=_written(onset, form),
+            onset=written(onset, form),
             extremeness=round(extremeness(onset, swept.arguments), 2),
             points=1,
             got=number(shortest(judgement.got, form)),
@@ -223,17 +225,6 @@ def _how_to_confirm(guesses: Sequence[Argument]) -> str:
     if not guesses:
         return ""
     return "; the domain is a guess, confirm it with " + " ".join(f"--arg {shlex.quote(str(a))}" for a in guesses)
-
-
-def _written(sample: Sample, form: Format) -> dict[str, Any]:
-    """A sample in the result format: shortest decimals, non-finite numbers as strings."""
-
-    def write(value: Any) -> Any:
-        if isinstance(value, list):
-            return [write(v) for v in value]
-        return number(shortest(value, form)) if isinstance(value, float) else value
-
-    return {name: write(value) for name, value in sample.items()}
 
 
 def _repro(swept: Sweep, sample: Sample, options: Sequence[str]) -> str:

@@ -11,23 +11,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import flint
 from flint import arb
 
-from stabkit.arithmetic import NumberSystem
+from stabkit.arithmetic import NumberSystem, Undecided
 from stabkit.arithmetic.batch import enclose
 from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
-from stabkit.arithmetic.evaluate import Truth, evaluate_any, flatten
+from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, flatten
 from stabkit.arithmetic.plain import evaluate_plain
-from stabkit.domain import Argument, Fixed, Interval
-from stabkit.errors import DefinitionError, StabkitError
+from stabkit.domain import Argument, Fixed, Interval, Tensors
+from stabkit.errors import DefinitionError, StabkitError, printable
+from stabkit.exact.replay import replay
+from stabkit.exact.tensor import UnsupportedOperationError
 from stabkit.finding import Oracle as OracleName
 from stabkit.floats import Format
-from stabkit.program import Points, Program, points_of
+from stabkit.program import Points, Program, count_of, points_of, sample_of
+from stabkit.search.points import probe_points
 from stabkit.spec import definitions_of
 from stabkit.target import Target, load_module
 
 SECONDS_A_POINT, LEAST_SECONDS = 1.0, 0.3
+PROBES = 3
 
 Sample = Mapping[str, Any]
 T = TypeVar("T")
@@ -55,6 +60,11 @@ class Oracle(Protocol):
         """Values, and derivatives by the named arguments, of the summed components."""
 
 
+def _room_in(domain: Tensors, x: float) -> tuple[bool, bool]:
+    """What is not an interval has no neighbours to take a limit from."""
+    return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (False, False)
+
+
 @dataclass(frozen=True)
 class Reading:
     """A written definition and how a target's arguments are read into it.
@@ -77,8 +87,7 @@ class Reading:
 
     def room(self, parameter: str, x: float) -> tuple[bool, bool]:
         """Whether the domain goes on below and above a value of one of the definition's parameters."""
-        domain = next(a.domain for a in self.arguments if self.parameters[a.name] == parameter)
-        return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (True, True)
+        return _room_in(next(a.domain for a in self.arguments if self.parameters[a.name] == parameter), x)
 
     @property
     def calls(self) -> list[Callable[..., Any]]:
@@ -150,9 +159,14 @@ class Definition:
 
 @dataclass(frozen=True)
 class WiderProgram:
-    """The same program in float64: plausible, uncertified. Where it is not finite it settles nothing."""
+    """The same program in float64: plausible, uncertified. Where it is not finite it settles nothing.
+
+    Attributes:
+        why: it is not replayed on exact numbers.
+    """
 
     program: Program
+    why: str = ""
     name: OracleName = "program"
     certified: bool = False
     thrifty: bool = False
@@ -171,6 +185,46 @@ class WiderProgram:
         return Truth(tuple(map(_plausible, outcome.values[0].double().tolist())), gradient, 53)
 
 
+@dataclass(frozen=True)
+class ExactProgram:
+    """The program itself on exact real numbers: certified, and all that a program without a reference is judged by.
+
+    Attributes:
+        deadline: on the monotonic clock; past it hard points are given up at once.
+    """
+
+    program: Program
+    deadline: float = math.inf
+    name: OracleName = "program"
+    certified: bool = True
+    thrifty: bool = True
+
+    def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> None:
+        """None: one sample at a time."""
+
+    def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
+        domains = {a.name: a.domain for a in self.program.target.arguments}
+        seconds = min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), LEAST_SECONDS))
+        way = partial(replay, self.program)
+        return climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+
+
+def exact_program(program: Program, probes: Points, deadline: float) -> tuple[ExactProgram | None, str]:
+    """The program as its own exact oracle, and why it is none: the operation that has no exact counterpart."""
+    names = [a.name for a in program.target.arguments if a.is_differentiable]
+    try:
+        for row in range(count_of(probes)):
+            with flint.ctx.workprec(256):
+                replay(program, sample_of(probes, row), names)
+    except Undecided:
+        pass  # more precision tells
+    except UnsupportedOperationError as error:
+        return None, str(error)
+    except Exception as error:  # whatever a program does with tensors that are not what they seem
+        return None, f"{type(error).__name__}: {printable(str(error))}"[:120]
+    return ExactProgram(program, deadline), ""
+
+
 def _plausible(value: float) -> Enclosure:
     return Enclosure.of(arb(value)) if math.isfinite(value) else UNRESOLVED
 
@@ -185,7 +239,7 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
     """
     function = _load(reference) if reference else target.definition
     if function is None:
-        return None if program.form.name == "float64" else WiderProgram(program)
+        return _of_program(program, deadline)
     takes = _parameters(function, reference or target.name)
     in_system = bool(takes) and takes[0] == "ctx"
     names = _matched(target, takes[1:] if in_system else takes, reference or target.name)
@@ -200,6 +254,14 @@ def oracle_for(target: Target, reference: str | None, program: Program, deadline
         )
     reading = Reading(reference or target.name, definitions_of(function), names, constants, target.arguments, deadline)
     return Definition(reading, certified=in_system)
+
+
+def _of_program(program: Program, deadline: float) -> Oracle | None:
+    """The program on exact numbers, else in float64; None for float64 itself."""
+    exact, why = exact_program(program, probe_points(program, PROBES), deadline)
+    if exact is not None:
+        return exact
+    return None if program.form.name == "float64" else WiderProgram(program, why)
 
 
 def _load(reference: str) -> Callable[..., Any]:

@@ -65,7 +65,7 @@ class Program:
 
     def run(self, points: Points, gradients: bool = True) -> Outcome:
         """Values and gradients at all samples; a sample that raises is marked and the others go on."""
-        call = _Caller(self)
+        call = Caller(self)
         count = len(next(iter(points.values())))
         if self.batched:
             rows = _isolating_failures(lambda part: call(part, count_of(part), gradients), points, count)
@@ -117,7 +117,7 @@ def dtype_of(argument: Argument, form: Format) -> torch.dtype:
     return torch.int64 if isinstance(argument.domain, Integers) and argument.domain.index else form.dtype
 
 
-class _Caller:
+class Caller:
     """Calls the target's function with tensors in place of its parameters."""
 
     def __init__(self, program: Program) -> None:
@@ -129,21 +129,24 @@ class _Caller:
     def __call__(self, points: Points, count: int | None, gradients: bool) -> Outcome:
         """One call; `count` samples along the batch dimension, or None for a single sample."""
         leaves = self.leaves(points, single=count is None, gradients=gradients)
-        # a target may write into what it is given, which autograd forbids only on leaves
-        result = self.result_of({n: x.clone() if x.requires_grad else x for n, x in leaves.items()})
+        result, slopes = self.differentiated(leaves)
         if count is not None and result.shape[:1] != (count,):
             raise ValueError(NOT_A_BATCH.removeprefix("ValueError: "))
         values = result.reshape(1, -1) if count is None else result.reshape(count, -1)
-        wanted = {n: x for n, x in leaves.items() if x.requires_grad}
-        found: Points = {}
-        if wanted and result.requires_grad:
-            slopes = torch.autograd.grad(result, list(wanted.values()), torch.ones_like(result), allow_unused=True)
-            found = {
-                n: (torch.zeros_like(x) if g is None else g).detach().cpu().reshape(points[n].shape)
-                for (n, x), g in zip(wanted.items(), slopes, strict=True)
-            }
-        detached = bool(wanted) and not result.requires_grad
+        found = {n: g.detach().cpu().reshape(points[n].shape) for n, g in slopes.items()}
+        detached = any(x.requires_grad for x in leaves.values()) and not result.requires_grad
         return Outcome(values.detach().cpu(), found, torch.zeros(len(values), dtype=torch.bool), None, detached)
+
+    def differentiated(self, leaves: Points) -> tuple[Tensor, Points]:
+        """The loss, and its sum's derivatives by the leaves that ask for one; none where it carries no gradient."""
+        # a target may write into what it is given, which autograd forbids only on leaves
+        result = self.result_of({n: x.clone() if x.requires_grad else x for n, x in leaves.items()})
+        wanted = {n: x for n, x in leaves.items() if x.requires_grad}
+        if not wanted or not result.requires_grad:
+            return result, {}
+        slopes = torch.autograd.grad(result, list(wanted.values()), torch.ones_like(result), allow_unused=True)
+        pairs = zip(wanted.items(), slopes, strict=True)
+        return result, {n: torch.zeros_like(x) if g is None else g for (n, x), g in pairs}
 
     def leaves(self, points: Points, single: bool, gradients: bool) -> Points:
         """The tensors to differentiate by, on the device, with the dimensions that one call takes."""
@@ -185,7 +188,7 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 def inputs_after(program: Program, points: Points) -> Points:
     """What the tensors hold after one call without gradients, on the host; unchanged if the target raises."""
-    call = _Caller(program)
+    call = Caller(program)
     passed = call.leaves(points, single=not program.batched, gradients=False)
     with contextlib.suppress(Exception):
         call.result_of(passed)
@@ -243,7 +246,7 @@ def _is_loss(tensor: Tensor) -> bool:
 
 def count_results(program: Program, points: Points) -> int:
     """How many floating tensors the target returns from one call; only the first is audited. 0 where it raises."""
-    call = _Caller(program)
+    call = Caller(program)
     with contextlib.suppress(Exception):
         leaves = call.leaves(points, single=not program.batched, gradients=False)
         return sum(map(_is_loss, _tensors_in(call.returned(leaves))))
@@ -326,7 +329,7 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         )
     if not all(a.batch for a in program.target.arguments):
         return program, "declared without a batch dimension"
-    outcome = _caught(lambda part: _Caller(program)(part, count_of(part), gradients=True), points, len(alone.values))
+    outcome = _caught(lambda part: Caller(program)(part, count_of(part), gradients=True), points, len(alone.values))
     if outcome.complaint == NOT_A_BATCH:
         return program, "it reduces over the batch"
     if outcome.complaint or outcome.values.shape != alone.values.shape:

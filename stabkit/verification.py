@@ -15,7 +15,8 @@ from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
 from stabkit.errors import DefinitionError
 from stabkit.exact.shadow import Pair, side_by_side
-from stabkit.floats import FORMATS
+from stabkit.finding import number
+from stabkit.floats import FORMATS, Format, shortest
 from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
 from stabkit.oracle import Oracle, conditioning
 from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
@@ -42,8 +43,9 @@ class Examiner:
     def operations(self, sample: Sample) -> list[Pair]:
         """Every operation of a run at one sample, natively and in float64; kept, as several numbers may fail there."""
         key = repr(sample)
+        exactly = self.program.form.name == "float64" or (self.oracle is not None and self.oracle.name == "program")
         if key not in self._traces:
-            self._traces[key] = side_by_side(self.program, sample)
+            self._traces[key] = side_by_side(self.program, sample, exactly)
         return self._traces[key]
 
     def doubtful(self, samples: Sequence[Sample], errors_only: bool) -> list[bool]:
@@ -188,6 +190,17 @@ def _value_in(component: int, truth: Truth) -> Enclosure:
 
 def _slope_in(name: str, element: int, truth: Truth) -> Enclosure:
     return truth.gradient[name][element]
+
+
+def written(sample: Sample, form: Format) -> dict[str, Any]:
+    """A sample in the result format: shortest decimals, non-finite numbers as strings."""
+
+    def write(value: Any) -> Any:
+        if isinstance(value, list):
+            return [write(v) for v in value]
+        return number(shortest(value, form)) if isinstance(value, float) else value
+
+    return {name: write(value) for name, value in sample.items()}
 
 
 def numbers_of(program: Program, outcome: Outcome, row: int) -> dict[str, float]:

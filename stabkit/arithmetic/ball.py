@@ -79,10 +79,20 @@ class Ball:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Ball, int, float)):
             return NotImplemented
+        if other is self:
+            return not self.x.is_nan()
         y = _arb(other)
         return _certain(
             self.x, y, lambda a, b: a.is_exact() and b.is_exact() and a == b, lambda a, b: not a.overlaps(b)
         )
+
+    def __abs__(self) -> Ball:
+        return Ball(abs(self.x))
+
+    def equals(self, other: Ball | float) -> bool:
+        """Whether both are known exactly, and equal."""
+        y = _arb(other)
+        return bool(self.x.is_exact() and y.is_exact() and self.x == y)
 
     __hash__ = None  # type: ignore[assignment]  # equality may be undecided
 
@@ -112,6 +122,10 @@ def _certain(x: arb, y: arb, holds: Callable[[arb, arb], bool], fails: Callable[
     raise Undecided("two balls overlap")
 
 
+def _is_infinite(x: arb) -> bool:
+    return bool(x.is_exact() and not x.is_finite() and not x.is_nan())
+
+
 def _natural_power(base: Ball, power: int) -> Ball:
     """base**power by squaring; Arb's own power is NaN for a ball that contains 0."""
     result, square = Ball(arb(1)), base
@@ -124,9 +138,10 @@ def _natural_power(base: Ball, power: int) -> Ball:
     return result
 
 
-def _function(name: str) -> Callable[[Ball], Ball]:
-    def apply(x: Ball) -> Ball:
-        return _settled(getattr(x.x, name)(), x.x)
+def _function(name: str) -> Callable[[Ball | float], Ball]:
+    def apply(x: Ball | float) -> Ball:
+        y = _arb(x)
+        return _settled(getattr(y, name)(), y)
 
     return apply
 
@@ -151,42 +166,45 @@ class BallSystem:
         return Ball(arb(value))
 
     @staticmethod
-    def log(x: Ball) -> Ball:
-        if x.x.is_zero():
+    def log(x: Ball | float) -> Ball:
+        y = _arb(x)
+        if y.is_zero():
             return Ball(arb.neg_inf())
-        return Ball(arb.nan()) if x.x < 0 else _settled(x.x.log(), x.x)
+        return Ball(arb.nan()) if y < 0 else _settled(y.log(), y)
 
     @staticmethod
-    def log1p(x: Ball) -> Ball:
-        if x.x.is_exact() and x.x == -1:
+    def log1p(x: Ball | float) -> Ball:
+        y = _arb(x)
+        if y.is_exact() and y == -1:
             return Ball(arb.neg_inf())
-        return Ball(arb.nan()) if x.x < -1 else _settled(x.x.log1p(), x.x)
+        return Ball(arb.nan()) if y < -1 else _settled(y.log1p(), y)
 
     @classmethod
-    def expm1mx(cls, x: Ball) -> Ball:
+    def expm1mx(cls, x: Ball | float) -> Ball:
         return cls.expm1(x) - x
 
     @classmethod
-    def log1pmx(cls, x: Ball) -> Ball:
+    def log1pmx(cls, x: Ball | float) -> Ball:
         return cls.log1p(x) - x
 
     @staticmethod
-    def erf(x: Ball) -> Ball:
-        infinite = x.x.is_exact() and not x.x.is_finite() and not x.x.is_nan()
-        return Ball(arb(1 if x.x > 0 else -1)) if infinite else _settled(x.x.erf(), x.x)
+    def erf(x: Ball | float) -> Ball:
+        y = _arb(x)
+        return Ball(arb(1 if y > 0 else -1)) if _is_infinite(y) else _settled(y.erf(), y)
 
     @staticmethod
-    def erfc(x: Ball) -> Ball:
-        infinite = x.x.is_exact() and not x.x.is_finite() and not x.x.is_nan()
-        return Ball(arb(0 if x.x > 0 else 2)) if infinite else _settled(x.x.erfc(), x.x)
+    def erfc(x: Ball | float) -> Ball:
+        y = _arb(x)
+        return Ball(arb(0 if y > 0 else 2)) if _is_infinite(y) else _settled(y.erfc(), y)
 
     @staticmethod
-    def sqrt(x: Ball) -> Ball:
-        return Ball(arb.nan()) if x.x < 0 else _settled(x.x.sqrt(), x.x)
+    def sqrt(x: Ball | float) -> Ball:
+        y = _arb(x)
+        return Ball(arb.nan()) if y < 0 else _settled(y.sqrt(), y)
 
     @staticmethod
-    def absolute(x: Ball) -> Ball:
-        return Ball(abs(x.x))
+    def absolute(x: Ball | float) -> Ball:
+        return Ball(abs(_arb(x)))
 
     @staticmethod
     def maximum(x: Ball | float, y: Ball | float) -> Ball:

@@ -6,9 +6,25 @@ Tangents are kept by input index and absent where the number does not depend on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from stabkit.arithmetic import Number, NumberSystem
+
+_WATCHED: list[list[Any]] = []
+
+
+@contextmanager
+def watched_ties() -> Iterator[list[Any]]:
+    """Collects whether comparisons of differentiated numbers, inside it, met equal operands."""
+    _WATCHED.append([])
+    try:
+        yield _WATCHED[-1]
+    finally:
+        _WATCHED.pop()
 
 
 class Dual:
@@ -68,19 +84,31 @@ class Dual:
         raise NotImplementedError(f"{base}**x: write ctx.exp(x * ctx.log(ctx.number({base})))")
 
     def __lt__(self, other: Dual | float) -> bool:
-        return bool(self.value < _value(other))
+        return self._compared(operator.lt, other)
 
     def __le__(self, other: Dual | float) -> bool:
-        return bool(self.value <= _value(other))
+        return self._compared(operator.le, other)
 
     def __gt__(self, other: Dual | float) -> bool:
-        return bool(self.value > _value(other))
+        return self._compared(operator.gt, other)
 
     def __ge__(self, other: Dual | float) -> bool:
-        return bool(self.value >= _value(other))
+        return self._compared(operator.ge, other)
 
     def __eq__(self, other: object) -> bool:
-        return bool(self.value == (other.value if isinstance(other, Dual) else other))
+        return self._compared(operator.eq, other)
+
+    def _compared(self, holds: Callable[[Any, Any], bool], other: Any) -> bool:
+        """The comparison of values; at equal ones a branch may begin, so that slopes need a look at both sides."""
+        y = _value(other)
+        result = bool(holds(self.value, y))
+        if _WATCHED and (self.tangents or getattr(other, "tangents", None)):
+            equals = getattr(self.value, "equals", None)
+            _WATCHED[-1].append(self.value == y if equals is None else equals(y))
+        return result
+
+    def __abs__(self) -> Dual:
+        return self if self >= 0 else -self
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -95,6 +123,16 @@ def _sum(a: Mapping[int, Number], b: Mapping[int, Number]) -> dict[int, Number]:
 
 def _scaled(tangents: Mapping[int, Number], factor: Number) -> dict[int, Number]:
     return {i: t * factor for i, t in tangents.items()}
+
+
+def _of_numbers_too(function: Callable[[DualSystem, Dual], Dual]) -> Callable[[DualSystem, Dual], Dual]:
+    """Lets a function of a dual take a Python number."""
+
+    @functools.wraps(function)
+    def apply(self: DualSystem, x: Dual) -> Dual:
+        return function(self, x if isinstance(x, Dual) else self.number(x))
+
+    return apply
 
 
 class DualSystem:
@@ -122,35 +160,45 @@ class DualSystem:
     def _chain(self, x: Dual, value: Number, slope: Callable[[], Number]) -> Dual:
         return Dual(value, _scaled(x.tangents, slope()) if x.tangents else {})
 
+    @_of_numbers_too
     def exp(self, x: Dual) -> Dual:
         value = self.base.exp(x.value)
         return self._chain(x, value, lambda: value)
 
+    @_of_numbers_too
     def log(self, x: Dual) -> Dual:
         return Dual(self.base.log(x.value), {i: t / x.value for i, t in x.tangents.items()})
 
+    @_of_numbers_too
     def expm1(self, x: Dual) -> Dual:
         return self._chain(x, self.base.expm1(x.value), lambda: self.base.exp(x.value))
 
+    @_of_numbers_too
     def log1p(self, x: Dual) -> Dual:
         return Dual(self.base.log1p(x.value), {i: t / (x.value + 1) for i, t in x.tangents.items()})
 
+    @_of_numbers_too
     def expm1mx(self, x: Dual) -> Dual:
         return self._chain(x, self.base.expm1mx(x.value), lambda: self.base.expm1(x.value))
 
+    @_of_numbers_too
     def log1pmx(self, x: Dual) -> Dual:
         return self._chain(x, self.base.log1pmx(x.value), lambda: -x.value / (x.value + 1))
 
+    @_of_numbers_too
     def sqrt(self, x: Dual) -> Dual:
         value = self.base.sqrt(x.value)
         return Dual(value, {i: t / (value * 2) for i, t in x.tangents.items()})
 
+    @_of_numbers_too
     def sin(self, x: Dual) -> Dual:
         return self._chain(x, self.base.sin(x.value), lambda: self.base.cos(x.value))
 
+    @_of_numbers_too
     def cos(self, x: Dual) -> Dual:
         return self._chain(x, self.base.cos(x.value), lambda: -self.base.sin(x.value))
 
+    @_of_numbers_too
     def tanh(self, x: Dual) -> Dual:
         return self._chain(x, self.base.tanh(x.value), lambda: self._squared_sech(x.value))
 
@@ -159,24 +207,29 @@ class DualSystem:
         small = self.base.exp(self.base.absolute(x) * -2)
         return small * 4 / ((small + 1) * (small + 1))
 
+    @_of_numbers_too
     def erf(self, x: Dual) -> Dual:
         return self._chain(x, self.base.erf(x.value), lambda: self._bell(x.value))
 
+    @_of_numbers_too
     def erfc(self, x: Dual) -> Dual:
         return self._chain(x, self.base.erfc(x.value), lambda: -self._bell(x.value))
 
     def _bell(self, x: Number) -> Number:
         return self.base.exp(-(x * x)) * 2 / self.base.sqrt(self.base.pi)
 
+    @_of_numbers_too
     def lgamma(self, x: Dual) -> Dual:
         return self._chain(x, self.base.lgamma(x.value), lambda: self.base.digamma(x.value))
 
+    @_of_numbers_too
     def digamma(self, x: Dual) -> Dual:
         """Raises NotImplementedError where a derivative is asked for: no base system has a trigamma."""
         if x.tangents:
             raise NotImplementedError("no number system here has the derivative of digamma")
         return Dual(self.base.digamma(x.value), {})
 
+    @_of_numbers_too
     def absolute(self, x: Dual) -> Dual:
         return self.maximum(x, -x)
 
@@ -188,7 +241,10 @@ class DualSystem:
             return Dual(a.value, self._hulls(a.tangents, b.tangents))
         if a.value > b.value:
             return a
-        return b if a.value < b.value else Dual(a.value + b.value, {})  # an undefined operand makes it undefined
+        if a.value < b.value:
+            return b
+        undefined = a.value + b.value  # an operand is undefined, and so are value and slopes
+        return Dual(undefined, dict.fromkeys((*a.tangents, *b.tangents), undefined))
 
     def minimum(self, x: Dual | float, y: Dual | float) -> Dual:
         return -self.maximum(-self._lifted(x), -self._lifted(y))

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import flint
@@ -11,7 +12,7 @@ from flint import arb
 
 from stabkit.arithmetic import Number, NumberSystem, Undecided
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.arithmetic.dual import Dual, DualSystem
+from stabkit.arithmetic.dual import Dual, DualSystem, watched_ties
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.limits import Room, anywhere, limit
 from stabkit.errors import DefinitionError
@@ -22,6 +23,9 @@ LAST_PRECISION = 16_384
 
 Definition = Callable[..., Number]
 Sample = Any  # a float, or nested lists of floats for a vector
+
+
+Way = Callable[[Mapping[str, Sample], Sequence[str]], "Truth"]
 
 
 @dataclass(frozen=True)
@@ -84,38 +88,47 @@ def evaluate_any(
     room: Room = anywhere,
 ) -> Truth:
     """The same by several definitions of the quantity: what any of them settles, at the lowest precision that does."""
+    return climb([partial(_at_current_precision, d) for d in definitions], sample, form, gradient_of, seconds, room)
+
+
+def climb(
+    ways: Sequence[Way],
+    sample: Mapping[str, Sample],
+    form: Format,
+    gradient_of: Sequence[str],
+    seconds: float,
+    room: Room = anywhere,
+) -> Truth:
+    """The truth by whichever way to compute it on balls settles first, precision doubling after each has been tried.
+
+    Args:
+        ways: each takes a sample, whose numbers may be balls, and the names to differentiate by; it works at Arb's
+            current precision and may raise Undecided.
+    """
     deadline = time.monotonic() + seconds
     precision, best = FIRST_PRECISION, None  # type: int, Truth | None
     while precision <= LAST_PRECISION:
-        for definition in definitions:
+        for way in ways:
             with flint.ctx.workprec(precision), contextlib.suppress(Undecided):
-                found = _at_current_precision(definition, sample, gradient_of, precision)
-                if found.is_decided(form):
-                    return _with_limits(found, definition, sample, form, gradient_of, room)
-                best = found
+                best = replace(way(sample, gradient_of), precision=precision)
+                if best.is_decided(form):
+                    return _with_limits(best, way, sample, form, room)
         if time.monotonic() > deadline:
             break
         precision *= 2
     return _with_open_ends(best, form, sample, gradient_of)
 
 
-def _with_limits(
-    truth: Truth,
-    definition: Definition,
-    sample: Mapping[str, Sample],
-    form: Format,
-    gradient_of: Sequence[str],
-    room: Room,
-) -> Truth:
+def _with_limits(truth: Truth, way: Way, sample: Mapping[str, Sample], form: Format, room: Room) -> Truth:
     """The truth with what is undefined or tied at the sample replaced by its limits."""
     axes = [(name, k) for name, value in sample.items() for k in range(len(flatten(value)))]
 
     def value(j: int) -> Enclosure:
-        return limit(lambda s: _at_current_precision(definition, s, (), 0).values[j], sample, axes, form, room)
+        return limit(lambda s: way(s, ()).values[j], sample, axes, form, room)
 
     def slope(name: str, k: int) -> Enclosure:
         def pick(s: Mapping[str, Sample]) -> Enclosure:
-            return replace(_at_current_precision(definition, s, [name], 0).gradient[name][k], kink=False)
+            return replace(way(s, [name]).gradient[name][k], kink=False)
 
         return limit(pick, sample, [(name, k)], form, room)
 
@@ -127,26 +140,26 @@ def _with_limits(
     return Truth(values, gradient, truth.precision)
 
 
-def _at_current_precision(
-    definition: Definition, sample: Mapping[str, Sample], gradient_of: Sequence[str], precision: int
-) -> Truth:
+def _at_current_precision(definition: Definition, sample: Mapping[str, Sample], gradient_of: Sequence[str]) -> Truth:
     if not gradient_of:
         balls = BallSystem()
         result = definition(balls, **{name: lift(balls, value) for name, value in sample.items()})
-        return Truth(tuple(Enclosure.of(_ball(v)) for v in flatten(result)), {}, precision)
+        return Truth(tuple(Enclosure.of(_ball(v)) for v in _components(result)), {}, 0)
     duals = DualSystem(BallSystem())
     counter = _Counter()
     inputs = {name: _seeded(duals, v, counter if name in gradient_of else None) for name, v in sample.items()}
-    results = flatten(definition(duals, **inputs))
+    with watched_ties() as ties:
+        results = _components(definition(duals, **inputs))
+    tied = duals.met_tie or any(ties)
     total = sum((r for r in results if isinstance(r, Dual)), start=duals.number(0))
     zero = Ball(arb(0))
     gradient, start = {}, 0
     for name in (n for n in sample if n in gradient_of):
         size = len(flatten(sample[name]))
         slopes = [total.tangents.get(i, zero) for i in range(start, start + size)]
-        gradient[name] = tuple(Enclosure.of(t.x, kink=duals.met_tie) for t in slopes)
+        gradient[name] = tuple(Enclosure.of(t.x, kink=tied) for t in slopes)
         start += size
-    return Truth(tuple(Enclosure.of(_ball(r)) for r in results), gradient, precision)
+    return Truth(tuple(Enclosure.of(_ball(r)) for r in results), gradient, 0)
 
 
 class _Counter:
@@ -178,6 +191,13 @@ def lift(ctx: NumberSystem, value: Sample) -> Any:
 def flatten(value: Any) -> list[Any]:
     """The leaves of nested lists and tuples, in order."""
     return [leaf for v in value for leaf in flatten(v)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _components(result: Any) -> list[Any]:
+    found = flatten(result)
+    if not found:
+        raise DefinitionError("the reference's result", "holds no number", "return one, or one for each component")
+    return found
 
 
 def _ball(result: Number) -> arb:

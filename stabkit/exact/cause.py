@@ -48,7 +48,7 @@ def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool,
     if not math.isfinite(got):
         return _of_not_finite(pairs, form)
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
-    if also_in_float64 or form.name == "float64":
+    if also_in_float64 or (form.name == "float64" and not any(p.wide.tails for p in pairs)):
         return _without_shadow([p.wide for p in relevant])
     blamed = max(relevant, key=lambda p: p.amplification, default=None)
     if blamed is None or blamed.amplification < 2:

@@ -1,40 +1,58 @@
-"""Every operation of one run, forward and backward, in the audited dtype and in float64 side by side."""
+"""Every operation of one run, forward and backward, in the audited dtype and in a wider world side by side.
+
+Float64 is wide enough for the narrower dtypes where a reference judges; else the run on exact numbers stands beside.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import torch
+from flint import arb
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stabkit.program import Program, points_of
+from stabkit.exact.replay import replay
+from stabkit.exact.tensor import ExactTensor, balls_of
+from stabkit.program import Caller, Program, points_of
 
+EXACT_BITS = 256
 LARGEST_RECORDED = 256  # elements; a witness is one sample
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: its name and its tensors' elements as doubles."""
+    """One operation: its name and its tensors' elements as doubles.
+
+    Attributes:
+        tails: what the doubles of inputs and output leave of exact numbers; empty for floats.
+    """
 
     name: str
     inputs: tuple[tuple[float, ...], ...]
     output: tuple[float, ...]
     backward: bool
+    tails: tuple[tuple[float, ...], ...] = ()
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the floating-point operations that run under it; views and copies are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.exact = exact
         self.steps: list[Step] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = [_elements(x) for x in _leaves((*args, *(kwargs or {}).values())) if _is_number(x)]
+        numbers = [x for x in _leaves((*args, *(kwargs or {}).values())) if _is_number(x)]
+        before = [_elements(x) for x in numbers]
+        tails = [_tails(x) for x in numbers] if self.exact else []
         result = func(*args, **(kwargs or {}))
         out = next((x for x in _leaves((result,)) if isinstance(x, Tensor)), None)
         if out is not None and out.is_floating_point() and not func.is_view and before:
@@ -44,6 +62,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     tuple(before),
                     _elements(out),
                     torch._C._current_graph_task_id() != -1,
+                    (*tails, _tails(out)) if self.exact else (),
                 )
             )
         return result
@@ -63,21 +82,44 @@ def _is_number(x: Any) -> bool:
 
 
 def _elements(x: Any) -> tuple[float, ...]:
+    if isinstance(x, ExactTensor):
+        return tuple(float(b.x.mid()) for b in balls_of(x).reshape(-1))
     return tuple(x.detach().double().flatten().tolist()) if isinstance(x, Tensor) else (float(x),)
+
+
+def _tails(x: Any) -> tuple[float, ...]:
+    """Exact numbers less their doubles."""
+    if not isinstance(x, ExactTensor):
+        return ()
+    middles = [b.x.mid() for b in balls_of(x).reshape(-1)]
+    return tuple(float(m - arb(float(m))) if m.is_finite() else 0.0 for m in middles)
 
 
 def trace(program: Program, sample: Mapping[str, Any]) -> list[Step]:
     """The steps of one run at one sample."""
+    caller, recorder = Caller(program), Recorder()
     points = points_of(sample, program.target.arguments, program.form)
-    recorder = Recorder()
-    with recorder:
-        program.run(points)
+    leaves = caller.leaves(points, single=not program.batched, gradients=True)
+    with recorder, contextlib.suppress(Exception):  # what it did before it raised tells enough
+        caller.differentiated(leaves)
+    return recorder.steps
+
+
+def exact_trace(program: Program, sample: Mapping[str, Any]) -> list[Step] | None:
+    """The steps of one exact run; None where there is none."""
+    names = [a.name for a in program.target.arguments if a.is_differentiable]
+    recorder = Recorder(exact=True)
+    try:
+        with flint.ctx.workprec(EXACT_BITS):
+            replay(program, sample, names, recorder)
+    except Exception:  # an operation without counterpart, a comparison undecided, a program that notices
+        return None
     return recorder.steps
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One operation natively and in float64, with the roundoffs lost before and after it."""
+    """One operation natively and exactly (or in float64), with the roundoffs lost before and after it."""
 
     native: Step
     wide: Step
@@ -90,20 +132,29 @@ class Pair:
         return math.log2(max(self.loss_out, 1.0)) - math.log2(max(self.loss_in, 1.0))
 
 
-def side_by_side(program: Program, sample: Mapping[str, Any]) -> list[Pair]:
-    """The steps of both runs, as far as they are the same operations in the same order."""
-    native, wide = trace(program, sample), trace(program.in_dtype("float64"), sample)
+def side_by_side(program: Program, sample: Mapping[str, Any], exactly: bool) -> list[Pair]:
+    """The steps of both runs, as far as they are the same operations in the same order.
+
+    Args:
+        exactly: whether the wider run is the one on exact numbers, if there is one.
+    """
+    native = trace(program, sample)
+    wide = (exact_trace(program, sample) if exactly else None) or trace(program.in_dtype("float64"), sample)
     u = program.form.unit_roundoff
     pairs = []
     for a, b in zip(native, wide, strict=False):
         if a.name != b.name or len(a.inputs) != len(b.inputs):
             break
-        loss_in = max((_relative(x, y, u) for x, y in zip(a.inputs, b.inputs, strict=True)), default=0.0)
-        pairs.append(Pair(a, b, loss_in, _relative(a.output, b.output, u)))
+        tails = b.tails or ((),) * (len(b.inputs) + 1)
+        lost = [_relative(x, y, t, u) for x, y, t in zip(a.inputs, b.inputs, tails, strict=False)]
+        pairs.append(Pair(a, b, max(lost, default=0.0), _relative(a.output, b.output, tails[-1], u)))
     return pairs
 
 
-def _relative(native: Sequence[float], wide: Sequence[float], u: float) -> float:
+def _relative(native: Sequence[float], wide: Sequence[float], tails: Sequence[float], u: float) -> float:
     """The largest relative difference of finite elements, in unit roundoffs."""
-    pairs = [(a, b) for a, b in zip(native, wide, strict=False) if math.isfinite(a) and math.isfinite(b) and a != b]
-    return max((min(abs(a - b) / abs(b), 1e30) / u if b else 1e30 / u for a, b in pairs), default=0.0)
+    worst = 0.0
+    for a, b, tail in itertools.zip_longest(native, wide, tails, fillvalue=0.0):
+        if math.isfinite(a) and math.isfinite(b) and (distance := abs((a - b) - tail)):
+            worst = max(worst, min(distance / abs(b), 1e30) / u if b else 1e30 / u)
+    return worst

@@ -1,0 +1,73 @@
+"""Operations that move elements and compute nothing: run on the places of the elements instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flint import arb
+from torch import Tensor
+
+from stabkit.arithmetic.ball import Ball
+from stabkit.exact.tensor import ExactTensor, balls_of
+
+COPIES = frozenset(
+    (
+        *("where", "masked_fill", "cat", "stack", "gather", "scatter", "index", "index_put", "index_select"),
+        *("select_backward", "slice_backward", "diagonal_backward", "unfold_backward", "select_scatter"),
+        *("slice_scatter", "tril", "triu", "constant_pad_nd", "flip", "roll", "repeat", "clone", "masked_select"),
+        *("masked_scatter", "diag_embed", "embedding", "take", "_unsafe_view", "index_fill", "lift", "rot90"),
+        *("expand_copy", "permute_copy", "pixel_shuffle", "reflection_pad1d"),
+    )
+)
+PLACED = {"masked_fill": (2,), "constant_pad_nd": (2,), "scatter": (3,), "index_fill": (3,), "where": (1, 2)}
+
+
+def is_view(func: Any) -> bool:
+    """Whether the result shares memory with the first argument."""
+    return any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+
+
+def viewed(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A view: the same storage under another index."""
+    (x, *rest) = args
+    places = func(x.places, *rest, **kwargs)
+    if isinstance(places, Tensor) and places.is_floating_point():  # a cast, which changes no number
+        return ExactTensor(x.cells, x.places, places.dtype)
+    return _over(places, x.cells, x.dtype)
+
+
+def moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A copy: places of the elements are moved, place 0 holding the zero that gaps are filled with."""
+    name, parts, dtypes, size = func.overloadpacket.__name__, [np.array([Ball(arb(0))], dtype=object)], [], 1
+
+    def placed(value: Any, number: bool = False) -> Any:
+        nonlocal size
+        if isinstance(value, (list, tuple)):
+            return type(value)(placed(v) for v in value)
+        is_float = isinstance(value, Tensor) and value.is_floating_point()
+        if not is_float and not (number and isinstance(value, (int, float))):
+            return value
+        balls = balls_of(value)
+        parts.append(balls.reshape(-1))
+        start, size = size, size + balls.size
+        if not isinstance(value, Tensor):
+            return start
+        dtypes.append(value.dtype)
+        return torch.arange(start, size).reshape(value.shape)
+
+    places = [placed(v, k in PLACED.get(name, ())) for k, v in enumerate(args)]
+    result = func(*places, **{n: placed(v) for n, v in kwargs.items()})
+    return _over(result, np.concatenate(parts), dtypes[0], copy=True)
+
+
+def _over(index: Any, storage: Any, dtype: torch.dtype, copy: bool = False) -> Any:
+    if isinstance(index, (list, tuple)):
+        return type(index)(_over(i, storage, dtype, copy) for i in index)
+    if not copy:
+        return ExactTensor(storage, index, dtype)
+    index = index.contiguous()
+    values = storage[index.reshape(-1).numpy()]
+    return ExactTensor(values, torch.arange(index.numel()).reshape(index.shape), dtype)

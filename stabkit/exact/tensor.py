@@ -1,0 +1,129 @@
+"""A torch tensor of exact real numbers: any program runs on it, forward and backward, every element an Arb ball.
+
+Autograd works above it, so a backward pass runs exactly too. Elements lie in a flat array that views share; the tensor
+itself is an index into that array, so an operation that only moves elements is run on the index. Casts between floating
+dtypes are the identity; comparisons give plain boolean tensors, or raise Undecided where the precision does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from flint import arb
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stabkit.arithmetic.ball import Ball
+
+Balls: TypeAlias = NDArray[Any]  # of Ball
+
+aten = torch.ops.aten
+
+
+class UnsupportedOperationError(NotImplementedError):
+    """An operation of torch that has no exact counterpart here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no exact counterpart")
+        self.name = name
+
+
+class ExactTensor(torch.Tensor):
+    """Balls under a shape, strides and a dtype; `cells` is shared by views, `places` says where each lies in it."""
+
+    cells: Balls
+    places: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def __new__(cls, cells: Balls, places: Tensor, dtype: torch.dtype) -> ExactTensor:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, places.shape, strides=places.stride(), storage_offset=places.storage_offset(), dtype=dtype
+        )
+        made.cells, made.places = cells, places
+        return made
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:  # type: ignore[override]
+        return f"ExactTensor({balls_of(self)}, dtype={self.dtype})"
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return DISPATCH[0](func, args, dict(kwargs or {}))
+
+
+DISPATCH: list[Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = []  # set by the operation table
+
+
+def exact(values: Any, dtype: torch.dtype) -> ExactTensor:
+    """A new tensor of balls, an array of them or a single one."""
+    array = values if isinstance(values, np.ndarray) else _single(values)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return ExactTensor(flat, torch.arange(flat.size).reshape(array.shape), dtype)
+
+
+def _single(value: Any) -> Balls:
+    array = np.empty((), dtype=object)
+    array[()] = value
+    return array
+
+
+def balls_of(value: Any) -> Balls:
+    """The elements of an exact or plain tensor, or of a number, as an array of balls."""
+    if isinstance(value, ExactTensor):
+        taken = value.cells[value.places.numpy()]
+        return taken if isinstance(taken, np.ndarray) else _single(taken)
+    if isinstance(value, Tensor):
+        plain = value.detach()
+        numbers = plain.double() if plain.is_floating_point() else plain
+        array = np.empty(numbers.shape, dtype=object)
+        for place in np.ndindex(*numbers.shape):
+            array[place] = Ball(arb(numbers[place].item()))
+        return array
+    return value if isinstance(value, np.ndarray) else _single(Ball(arb(value)))
+
+
+def lifted(tensor: Tensor) -> Tensor:
+    """A plain floating tensor as an exact one; others as they are."""
+    if isinstance(tensor, ExactTensor) or not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        return tensor
+    return exact(balls_of(tensor), tensor.dtype)
+
+
+def overwrite(target: Any, values: Any) -> ExactTensor:
+    """Writes balls into an exact tensor, through its views."""
+    if not isinstance(target, ExactTensor):
+        raise UnsupportedOperationError("writing an exact number into a tensor made outside the program")
+    array = np.broadcast_to(balls_of(values), tuple(target.shape))
+    target.cells[target.places.numpy()] = array if target.dim() else array[()]
+    return target
+
+
+class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Makes exact tensors of what a program creates from nothing, so that it may write exact numbers into them."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        made_here = func.overloadpacket.__name__ in FACTORIES
+        return lifted(result) if made_here and isinstance(result, Tensor) else result
+
+
+FACTORIES = frozenset(
+    (
+        *("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "scalar_tensor", "lift_fresh", "zeros_like"),
+        *("ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"),
+    )
+)
+
+
+@contextmanager
+def exact_world() -> Any:
+    """Inside it, tensors that a program creates are exact."""
+    with _Factories():  # type: ignore[no-untyped-call]
+        yield

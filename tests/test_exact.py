@@ -1,0 +1,251 @@
+"""The exact tensor: against float64, against balls, through views and branches, and what it must refuse by name."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flint
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from flint import arb
+from torch import Tensor, nn
+from torch.distributions import Beta, Categorical, Gamma, Laplace, MixtureSameFamily, Normal, StudentT, kl_divergence
+
+from stabkit.arithmetic import Undecided
+from stabkit.domain import Argument, parse_parameter
+from stabkit.exact.replay import replay
+from stabkit.exact.shadow import exact_trace, trace
+from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world, lifted
+from stabkit.floats import FORMATS
+from stabkit.oracle import ExactProgram, WiderProgram, exact_program, oracle_for
+from stabkit.program import Program
+from stabkit.search.points import probe_points
+from stabkit.target import Target
+from stabkit.zoo import find
+
+DOUBLE, SINGLE = FORMATS["float64"], FORMATS["float32"]
+X = torch.linspace(0.2, 0.9, 6, dtype=torch.float64)
+Y = torch.linspace(0.7, 0.3, 6, dtype=torch.float64)
+
+
+class Squared(torch.autograd.Function):
+    """A custom function whose backward is deliberately not the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * 3 * x
+
+
+def through_views(x: Tensor) -> Tensor:
+    y = x.clone()
+    part = y.view(2, 3)[:, 1]
+    part.mul_(2.5)
+    y[2:5] += 3.0
+    part.add_(1.0)
+    return y * 3 * y.flip(0)
+
+
+def filled_from_nothing(x: Tensor) -> Tensor:
+    y = torch.zeros(6, dtype=x.dtype)
+    y[:3] = x[3:]
+    y.scatter_(0, torch.tensor([5]), x[:1])
+    return torch.stack([y, x]).sum(0)
+
+
+def branched(x: Tensor) -> Tensor:
+    total = x.sum()
+    return x * 2 if total.item() > 1 else x.exp()
+
+
+UNARY: list[Callable[[Tensor], Tensor]] = [
+    *(torch.exp, torch.log, torch.expm1, torch.log1p, torch.sqrt, torch.rsqrt, torch.sin, torch.cos, torch.tan),
+    *(torch.asin, torch.acos, torch.atan, torch.sinh, torch.cosh, torch.tanh, torch.asinh, torch.atanh, torch.erf),
+    *(torch.erfc, torch.erfinv, torch.lgamma, torch.digamma, torch.sigmoid, torch.logit, torch.reciprocal, torch.abs),
+    *(torch.square, torch.exp2, torch.log2, torch.log10, torch.special.ndtr, torch.special.log_ndtr),
+    *(torch.special.erfcx, torch.special.entr, torch.special.i0e, F.softplus, F.logsigmoid, F.silu, F.gelu, F.elu),
+    *(F.relu, F.mish, F.softsign, F.hardtanh, F.celu, F.leaky_relu, F.selu),
+    *(lambda x: x**3, lambda x: x**-1.5, lambda x: 2**x, lambda x: x.clamp(0.3, 0.8), lambda x: x.frac()),
+]
+COMBINED: list[Callable[[Tensor, Tensor], Tensor]] = [
+    *(torch.atan2, torch.hypot, torch.logaddexp, torch.maximum, torch.minimum, torch.xlogy, torch.remainder),
+    *(lambda x, y: x**y, lambda x, y: torch.where(x > y, x, y * 2), lambda x, y: torch.lerp(x, y, 0.3)),
+    *(lambda x, y: torch.addcmul(x, x, y), lambda x, y: torch.addcdiv(x, x, y)),
+    *(F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy, F.kl_div, F.poisson_nll_loss),
+    *(F.binary_cross_entropy_with_logits, lambda x, y: F.soft_margin_loss(x, y.detach())),
+    *(lambda x, y: F.gaussian_nll_loss(x, y, x + y), lambda x, y: F.cosine_similarity(x, y, 0)),
+    *(lambda x, y: F.margin_ranking_loss(x, y, torch.ones(6)), torch.dist),
+    *(lambda x, y: torch.outer(x, y).sum(1), lambda x, y: x @ y),
+]
+REDUCING: list[Callable[[Tensor], Tensor]] = [
+    *(torch.sum, torch.mean, torch.prod, torch.var, torch.std, torch.amax, torch.amin, torch.max, torch.norm),
+    *(lambda x: torch.softmax(x, 0), lambda x: torch.log_softmax(x, 0), lambda x: torch.logsumexp(x, 0)),
+    *(lambda x: torch.cumsum(x, 0), lambda x: torch.cumprod(x, 0), lambda x: x.view(2, 3).max(1).values),
+    *(lambda x: torch.linalg.vector_norm(x, 1), lambda x: torch.linalg.vector_norm(x, math.inf)),
+    *(lambda x: torch.linalg.vector_norm(x, 3), lambda x: x.view(2, 3) @ x.view(3, 2)),
+    *(lambda x: F.cross_entropy(x.view(2, 3), torch.tensor([2, 0])), lambda x: F.layer_norm(x, (6,))),
+    *(lambda x: F.cross_entropy(x.view(2, 3), torch.tensor([2, 0]), label_smoothing=0.1),),
+    *(lambda x: F.nll_loss(x.log().view(2, 3), torch.tensor([1, 2]), torch.tensor([0.5, 1.0, 2.0]).double()),),
+    *(lambda x: x.view(2, 3)[:, [0, 2]] * 2, lambda x: x[x > 0.5], lambda x: torch.cat([x[:2], x[4:]])),
+    *(
+        lambda x: x.gather(0, torch.tensor([1, 1, 3])),
+        lambda x: x.masked_fill(x > 0.5, 0.1).view(2, 3).tril(),
+    ),
+    *(lambda x: F.pad(x, (1, 2), value=0.5), lambda x: torch.triu(x.view(2, 3)), lambda x: x.repeat(2).roll(1)),
+    *(through_views, filled_from_nothing, branched, Squared.apply),
+]
+DISTRIBUTIONS: list[Callable[[Tensor, Tensor], Tensor]] = [
+    lambda x, y: Normal(x, y).log_prob(y),
+    lambda x, y: Normal(x, y, validate_args=False).cdf(y),
+    lambda x, y: Laplace(x, y).log_prob(x + 1),
+    lambda x, y: Beta(x, y).log_prob(torch.tensor(0.4, dtype=x.dtype)),
+    lambda x, y: Gamma(x, y).log_prob(y),
+    lambda x, y: StudentT(x, y, y).log_prob(x),
+    lambda x, y: Categorical(logits=x).log_prob(torch.tensor(2)),
+    lambda x, y: kl_divergence(Normal(x, y), Normal(y, x)),
+    lambda x, y: kl_divergence(Beta(x, y), Beta(y, x)),
+    lambda x, y: MixtureSameFamily(Categorical(logits=x), Normal(y, x)).log_prob(torch.tensor(0.4, dtype=x.dtype)),
+]
+
+
+def agrees(function: Callable[..., Tensor], *inputs: Tensor) -> None:
+    """Value and slopes on exact numbers are those of float64, whose own polygamma is good to eight digits."""
+    plain = [x.clone().requires_grad_() for x in inputs]
+    expected = function(*plain)
+    slopes = torch.autograd.grad(expected.sum(), plain, allow_unused=True)
+    with flint.ctx.workprec(200), exact_world():
+        leaves = [lifted(x).requires_grad_() for x in inputs]
+        result = function(*leaves)
+        found = torch.autograd.grad(result, leaves, torch.ones_like(result), allow_unused=True)
+    assert isinstance(result, ExactTensor)
+    assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+    assert numbers(result) == pytest.approx(expected.flatten().tolist(), rel=1e-10, abs=1e-13)
+    for a, b in zip(found, slopes, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            assert numbers(a) == pytest.approx(b.flatten().tolist(), rel=1e-8, abs=1e-12)
+
+
+def numbers(x: Tensor) -> list[float]:
+    return [float(b.x.mid()) for b in balls_of(x).reshape(-1)]
+
+
+@pytest.mark.parametrize("function", UNARY + REDUCING, ids=lambda f: getattr(f, "__name__", "function"))
+def test_operations_of_one_tensor_agree_with_float64(function: Callable[[Tensor], Tensor]) -> None:
+    agrees(function, X)
+
+
+@pytest.mark.parametrize("function", COMBINED + DISTRIBUTIONS, ids=lambda f: getattr(f, "__name__", "function"))
+def test_operations_of_two_tensors_agree_with_float64(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    agrees(function, X, Y)
+
+
+def test_a_module_with_parameters_runs_exactly() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    agrees(lambda x: model(x[None]).sum(1), X)
+
+
+def test_scripted_functions_run_exactly() -> None:
+    @torch.jit.script
+    def scripted(x: Tensor) -> Tensor:
+        return torch.log(1 + torch.exp(x))
+
+    agrees(scripted, X)
+
+
+def test_what_float64_rounds_away_is_kept() -> None:
+    with flint.ctx.workprec(300):
+        x = exact(balls_of(torch.tensor([1e-30], dtype=torch.float64)), torch.float64)
+        assert numbers((1 + x) - 1) == [1e-30]
+        assert numbers(x.half().double()) == [1e-30]  # casts change nothing
+        assert numbers(F.softplus(x * 0 + 30.0) - 30)[0] == pytest.approx(math.exp(-30), rel=1e-12)  # no threshold
+
+
+def test_a_comparison_that_the_precision_does_not_settle_asks_for_more() -> None:
+    with flint.ctx.workprec(60):
+        third = exact(balls_of(torch.ones(1).double()), torch.float64) / 3
+        with pytest.raises(Undecided):
+            _ = third * 3 > 1
+
+
+def test_comparison_scalars_are_rounded_as_torch_rounds_them() -> None:
+    x = lifted(torch.tensor([0.1]))
+    assert not bool((x > 0.1).item())
+
+
+def test_an_operation_without_counterpart_names_itself() -> None:
+    with pytest.raises(UnsupportedOperationError, match="linalg_eigh"):
+        torch.linalg.eigh(lifted(torch.eye(2)))
+    assert exact_program(program(lambda x: torch.linalg.eigvalsh(x[:, None, None])[:, 0]), None, 1e18)[0] is None
+
+
+def program(function: Callable[..., Tensor], *arguments: str, dtype: str = "float32") -> Program:
+    parameters = tuple(parse_parameter(a) for a in arguments or ("x=real",))
+    return Program(Target("loss", function, parameters, len(parameters)), FORMATS[dtype], batched=True)
+
+
+def test_a_program_is_its_own_certified_oracle_and_climbs_until_it_is_settled() -> None:
+    p = program(lambda x: torch.log(torch.sigmoid(x + 80) - torch.sigmoid(x + 79)))
+    oracle = oracle_for(p.target, None, p)
+    assert isinstance(oracle, ExactProgram)
+    truth = oracle.truth({"x": 40.0}, SINGLE, ["x"])
+    assert truth.values[0].as_double() == pytest.approx(-119 + math.log(1 - math.exp(-1)), rel=1e-12)
+    assert truth.gradient["x"][0].as_double() == pytest.approx(-1, rel=1e-12)
+    assert truth.precision > 128
+
+
+def test_where_the_program_is_undefined_its_limit_is_the_truth() -> None:
+    oracle = oracle_for((p := program(lambda x: x * torch.log(x), "x=nonnegative")).target, None, p)
+    assert oracle is not None
+    assert oracle.truth({"x": 0.0}, SINGLE, ()).values[0].as_double() == 0
+
+
+def test_a_program_that_leaves_torch_falls_back_to_float64_and_says_why() -> None:
+    p = program(lambda x: x * float(x.detach().numpy().sum()))
+    oracle = oracle_for(p.target, None, p)
+    assert isinstance(oracle, WiderProgram)
+    assert oracle.why
+
+
+def test_both_traces_list_the_same_operations() -> None:
+    p = program(lambda x: torch.log(1 + torch.exp(x)))
+    native, exactly = trace(p, {"x": -20.0}), exact_trace(p, {"x": -20.0})
+    assert exactly is not None
+    assert [s.name for s in native] == [s.name for s in exactly]
+    assert "exp" in {s.name for s in native}
+
+
+@pytest.mark.parametrize("name", ["kl_textbook", "nll_of_log_scale", "exp_lin_scale", "bounded_log_scale", "normal_kl"])
+def test_programs_of_the_zoo_mean_their_definitions(name: str) -> None:
+    (spec,) = find(f"zoo:{name}")
+    target = Target(name, spec.function, spec.parameters, 9, spec.definition, spec.constants)
+    p = Program(target, SINGLE, batched=True)
+    names = [a.name for a in target.arguments if isinstance(a, Argument) and a.is_differentiable]
+    points = probe_points(p, 6)
+    reference = oracle_for(target, None, p)
+    assert reference is not None
+    for row in range(6):
+        sample = {n: float(x[row]) for n, x in points.items()}
+        with flint.ctx.workprec(300):
+            mine = replay(p, sample, names)
+        theirs = reference.truth(sample, SINGLE, names)
+        assert mine.values[0].as_double() == pytest.approx(theirs.values[0].as_double(), rel=1e-12, abs=1e-15)
+        for n in names:
+            assert mine.gradient[n][0].as_double() == pytest.approx(
+                theirs.gradient[n][0].as_double(), rel=1e-9, abs=1e-12
+            )
+
+
+def test_elements_keep_infinities_and_nan_apart() -> None:
+    x = lifted(torch.tensor([0.0, -1.0, 1.0]))
+    logs = balls_of(torch.log(x))
+    assert logs[0].x == arb.neg_inf()
+    assert logs[1].x.is_nan()
+    assert torch.log(x).isinf().tolist() == [True, False, False]
