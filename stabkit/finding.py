@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
 Outcome = Literal["passed", "failed", "unresolved", "not_applicable"]
 Status = Literal["audited", "failed", "timed_out", "crashed", "not_judged"]
-Certainty = Literal["proved", "not refuted"]
+Certainty = Literal["proved", "not refuted", "refuted", "unknown"]
 Oracle = Literal["reference", "program", "property"]
 Num = float | int | str
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -126,6 +126,7 @@ class Ending(msgspec.Struct, frozen=True):
         why: the domain ends; a claim fails; the truth is beyond the dtype; it is unresolved; the target raises;
             nothing beyond was looked at for want of time.
         of, got, truth, excess_bits: the number that fails there, as findings state it.
+        at: the inputs at which it does.
     """
 
     why: Literal["domain", "fails", "beyond", "unresolved", "raises", "unseen"]
@@ -133,6 +134,7 @@ class Ending(msgspec.Struct, frozen=True):
     got: Any = None
     truth: Any = None
     excess_bits: float | None = None
+    at: dict[str, Any] = {}
 
 
 class SafeRange(msgspec.Struct, frozen=True):
@@ -141,7 +143,8 @@ class SafeRange(msgspec.Struct, frozen=True):
     Attributes:
         of: `value`, or `gradient` by any argument.
         low, high: the outermost values at which nothing failed; None where an everyday value fails already.
-        certainty: `proved` on every float between, or `not refuted` by `points` samples.
+        certainty: `proved` on every float between, `not refuted` by `points` samples, `refuted` where an everyday value
+            fails already, or `unknown` where time or precision ran out before anything was known.
         below, above: why the range ends there.
     """
 

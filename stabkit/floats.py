@@ -261,14 +261,14 @@ def power_of_two(exponent: int) -> arb:
 
 
 def as_finite(got: float, form: Format) -> arb:
-    """A float as a real number; an infinity counts as one ulp beyond the largest float, NaN is not a number.
+    """A float as a real number; an infinity, or what else is beyond the format, counts as one ulp beyond its largest.
 
     Raises:
         ValueError: for NaN.
     """
     if math.isnan(got):
         raise ValueError("NaN has no distance from the truth")
-    if math.isinf(got):
+    if abs(got) >= form.overflow:
         return arb(math.copysign(1.0, got)) * power_of_two(form.emax + 1)
     return arb(got)
 

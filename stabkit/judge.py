@@ -108,7 +108,7 @@ def _without_comparison(got: float, truth: Enclosure, form: Format) -> Kind | No
         return Kind.UNDEFINED
     if not truth.is_finite:
         return Kind.RANGE_LIMIT
-    if truth.overflows(form) and (math.isnan(got) or (math.isinf(got) and (got > 0) == bool(truth.ball > 0))):
+    if truth.overflows(form) and (math.isnan(got) or (abs(got) >= form.overflow and (got > 0) == bool(truth.ball > 0))):
         return Kind.RANGE_LIMIT
     return Kind.NOT_FINITE if math.isnan(got) else None
 

@@ -140,14 +140,18 @@ def _right(got: Tensor, bounds: Bounds, spread: Tensor, form: Format) -> Tensor:
     explained = form.unit_roundoff * clipped.magnitude() + spread
     allowed = 2**WARNING_BITS * explained.clamp(min=form.smallest_subnormal) * SLACK
     too_large = (bounds.lo >= form.overflow) & (got > 0) | (bounds.hi <= -form.overflow) & (got < 0)
-    too_large |= got.isnan() & (bounds.magnitude() >= form.overflow)
-    return (error <= allowed) | (too_large & ~got.isfinite())
+    too_large &= got.abs() >= form.overflow
+    return (error <= allowed) | too_large | (got.isnan() & (bounds.magnitude() >= form.overflow))
 
 
 def _representable(bounds: Bounds, form: Format) -> Bounds:
     """What lies beyond the largest float counts as one ulp beyond it."""
     beyond = 2.0 ** (form.emax + 1)
-    return Bounds(bounds.lo.clamp(-beyond, beyond), bounds.hi.clamp(-beyond, beyond))
+
+    def clipped(x: Tensor) -> Tensor:
+        return torch.where(x.abs() >= form.overflow, x.sign() * beyond, x)
+
+    return Bounds(clipped(bounds.lo), clipped(bounds.hi))
 
 
 def _worst_error(got: Tensor, bounds: Bounds) -> Tensor:

@@ -16,20 +16,25 @@ from torch import Generator, Tensor
 
 from stabkit.checks import kind_of
 from stabkit.domain import Argument, Interval
-from stabkit.finding import Ending, SafeRange, number
+from stabkit.finding import Certainty, Ending, SafeRange, number
 from stabkit.floats import Format, from_ordinals, ordinals, shortest
 from stabkit.judge import Judgement, Kind
 from stabkit.program import Points, Program, count_of, rows_at, rows_of, sample_of
 from stabkit.proof import Proof, prove
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import probe_points
-from stabkit.verification import Examiner
+from stabkit.verification import Examiner, Sample, written
 
 OTHERS, PROBES = 16, 256  # everyday samples of the other arguments, and what they are chosen from
 GRID, LONE_GRID = 1000, 40  # values a side and pass, with samples together and one at a time
 PASSES = 3
 MOST_JUDGED = 250  # samples a side and pass, of those that enclosures leave open
 KINDS = ("value", "gradient")
+STARTS = {
+    True: (1.0, 0.5, 0.1, 2.0, 10.0),
+    False: (0.0, 1.0, 0.5, -1.0, 2.0, -0.5),
+}  # of a nonnegative domain, of others
+STARTING_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def safe_ranges(examiner: Examiner, fail_on: str, seconds: float, seed: int) -> 
 
 def _ranges(search: _Search) -> Iterator[SafeRange]:
     form = search.form
-    search.start = _rank(_everyday(search.lattice), form)
+    search.start = _start(search)
     ends = {-1: _rank(search.lattice.low, form), 1: _rank(search.lattice.high, form)}
     search.edges = {(of, side): Edge(end, Ending("domain")) for of in KINDS for side, end in ends.items()}
     whole = _is_whole(search)
@@ -96,17 +101,30 @@ def _range(search: _Search, of: str, proved: bool) -> SafeRange:
         of=of,
         low=None if empty else _value(low.rank, search.form),
         high=None if empty else _value(high.rank, search.form),
-        certainty="proved" if proved else "not refuted",
+        certainty=_certainty(low, high, proved),
         points=search.tried,
         below=low.ending,
         above=high.ending,
     )
 
 
-def _everyday(lattice: Lattice) -> float:
-    """Where the search starts: 1 for what is positive, 0 for what is not, else a plain value inside."""
-    wanted = 1.0 if lattice.domain.low >= 0 else 0.0
-    return wanted if lattice.contains(wanted) else float(lattice.simple[0])
+def _certainty(low: Edge, high: Edge, proved: bool) -> Certainty:
+    if low.rank > high.rank and {low.ending.why, high.ending.why} & {"unseen", "unresolved"}:
+        return "unknown"
+    return "refuted" if low.rank > high.rank else "proved" if proved else "not refuted"
+
+
+def _start(search: _Search) -> int:
+    """The rank that the search starts from: the first everyday value inside at which nothing ends a range."""
+    lattice = search.lattice
+    middle = lattice.low / 2 + lattice.high / 2
+    wanted = [v for v in (*STARTS[lattice.domain.low >= 0], middle) if lattice.contains(v)]
+    ranks = torch.tensor([_rank(v, search.form) for v in (wanted or [float(lattice.simple[0])])])
+    for rank in ranks:
+        points, _ = _samples(search, rank.repeat(STARTING_SAMPLES))
+        if not any(_ends(search, rows_of(points, k, k + 1)) for k in range(STARTING_SAMPLES)):
+            return int(rank)
+    return int(ranks[0])
 
 
 def _is_whole(search: _Search) -> bool:
@@ -121,7 +139,7 @@ def _rank(value: float, form: Format) -> int:
 
 
 def _value(rank: int, form: Format) -> float:
-    return shortest(from_ordinals(torch.tensor([rank]), form).double().item(), form)
+    return from_ordinals(torch.tensor([rank]), form).double().item()
 
 
 def _attack(search: _Search, side: int, whole: bool, first: bool) -> None:
@@ -132,7 +150,7 @@ def _attack(search: _Search, side: int, whole: bool, first: bool) -> None:
     proof = None if examiner.oracle is None else prove(examiner.program, examiner.oracle, points, outcome)
     open_by = {of: _left(proof, of, search.fail_on, len(ranks)) for of in KINDS}
     left = sorted(set().union(*open_by.values()))
-    if proof is None or not whole:
+    if not whole:
         left = _thinned(left, MOST_JUDGED)
     search.tried += len(ranks) - len(set().union(*open_by.values())) + len(left)
     for row in left:
@@ -209,22 +227,23 @@ def _ends(search: _Search, points: Points) -> dict[str, Ending]:
     outcome = search.examiner.program.run(points)
     if bool(outcome.raised[0]):
         return dict.fromkeys(KINDS, Ending("raises", outcome.complaint or ""))
-    judgements = search.examiner.judge_row(sample_of(points, 0), outcome, 0, 0)
-    endings = ((kind_of(j.of), _ending(j, search)) for j in judgements)
+    sample = sample_of(points, 0)
+    judgements = search.examiner.judge_row(sample, outcome, 0, 0)
+    endings = ((kind_of(j.of), _ending(j, search, sample)) for j in judgements)
     return {of: ending for of, ending in reversed(list(endings)) if ending}  # the first of each kind
 
 
-def _ending(judgement: Judgement, search: _Search) -> Ending | None:
+def _ending(judgement: Judgement, search: _Search, sample: Sample) -> Ending | None:
     """Why a range ends at a judged number; None if it does not."""
     if judgement.kind is Kind.RANGE_LIMIT:
-        return Ending("beyond", judgement.of)
+        return Ending("beyond", judgement.of, at=written(sample, search.form))
     if judgement.kind is Kind.UNRESOLVED:
         return Ending("unresolved", judgement.of)
     if not judgement.kind.is_failure or (judgement.severity == "warning" and search.fail_on == "error"):
         return None
     excess = None if judgement.excess is None else round(judgement.excess, 2)
     got, truth = number(shortest(judgement.got, search.form)), number(judgement.truth.as_double())
-    return Ending("fails", judgement.of, got, truth, excess)
+    return Ending("fails", judgement.of, got, truth, excess, written(sample, search.form))
 
 
 def _narrowed(search: _Search, side: int, of: str, rank: int, points: Points, place: int, ending: Ending) -> Edge:

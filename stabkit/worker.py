@@ -100,6 +100,8 @@ class Workers:
             for index, r in enumerate(self.running):
                 if not r.ended:
                     yield from ((index, event) for event in _news(r))
+                elif _is_gone(r):
+                    _end_group(r)
 
     def spooled(self) -> Iterator[tuple[int, Event]]:
         """Everything that jobs have said so far, from the start: an interrupt may have lost what was just read."""
@@ -135,20 +137,25 @@ def _news(running: _Running) -> list[Event]:
     if gone and not any(isinstance(e, Ended) for e in events):
         events.append(_death(running))
     running.ended = any(isinstance(e, Ended) for e in events)
-    if running.ended and gone:
-        _end_group(running)
     return events
 
 
 def _has_vanished(running: _Running) -> bool:
     """Whether a worker's process is gone although the pool does not say so: it ended with exit code 0."""
+    if not _is_gone(running):
+        return False
+    running.vanished = running.vanished or time.monotonic()
+    return time.monotonic() - running.vanished > VANISHED_SECONDS
+
+
+def _is_gone(running: _Running) -> bool:
+    """Whether a worker's process started and is no more; killed while it exits it would break the pool."""
     if not running.group.exists():
         return False
     try:
         os.kill(int(running.group.read_text() or 0), 0)
     except ProcessLookupError:
-        running.vanished = running.vanished or time.monotonic()
-        return time.monotonic() - running.vanished > VANISHED_SECONDS
+        return True
     return False
 
 

@@ -1,5 +1,6 @@
 """The zoo: every quantity that ships, by name and by family."""
 
+import difflib
 import importlib
 import pkgutil
 from functools import cache
@@ -26,14 +27,18 @@ def find(name: str) -> tuple[Spec, ...]:
     Raises:
         TargetError: naming what there is.
     """
-    _, _, key = name.partition(":")
+    place, _, key = name.partition(":")
     everything = families()
+    if place != "zoo":
+        raise TargetError(f"zoo name {name!r}", "does not start with zoo:", f"write zoo:{name}")
     if not key:
         return tuple(spec for specs in everything.values() for spec in specs)
     if key in everything:
         return tuple(spec for family in WITH.get(key, (key,)) for spec in everything[family])
     named = tuple(spec for specs in everything.values() for spec in specs if spec.name == key)
     if not named:
-        known = ", ".join([*everything, *(spec.name for specs in everything.values() for spec in specs)])
-        raise TargetError(f"target {name!r}", "is not in the zoo", f"it has {known}")
+        names = [*everything, *(spec.name for specs in everything.values() for spec in specs)]
+        close = difflib.get_close_matches(key, names, 1)
+        known = f"it has {', '.join(names)}"
+        raise TargetError(f"target {name!r}", "is not in the zoo", f"did you mean zoo:{close[0]}?" if close else known)
     return named

@@ -236,7 +236,7 @@ def test_a_range_names_its_edges_and_what_is_proved(here: Path) -> None:
     done = stabkit("range", "zoo:naive_exp_log_scale", "--dtype", "float16", "--max-time", "20")
     assert done.exit_code == 0, done.output
     value = next(line for line in done.stdout.splitlines() if line.startswith("  f16"))
-    assert value.split() == ["f16", "-17.3", "11.1", "proved", "-inf", "for", "-17.3", "inf", "for", "11.1"]
+    assert value.split() == ["f16", "-17.32", "11.08", "proved", "-inf", "for", "-17.3", "inf", "for", "11.1"]
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 

@@ -266,3 +266,19 @@ def test_free_bits_stop_the_gradient_below_the_floor_and_pass_it_at_and_above() 
     (slope,) = torch.autograd.grad(loss.sum(), [kl])
     assert loss.tolist() == [0.5, 0.5, 0.5, 3.0]
     assert slope.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "inputs"),
+    [
+        (torch.float32, (-2.39431993301812e-38, 1.401298464324817e-45, 1.401298464324817e-45, 1.1754937903029018e-38)),
+        (torch.float64, (5.11900552113814e-309, 5.11830582247e-312, 0.0, 5.1183058224714e-309)),
+    ],
+)
+def test_gradient_by_the_scale_is_finite_where_its_summands_would_not_be(
+    dtype: torch.dtype, inputs: tuple[float, ...]
+) -> None:
+    leaves = [torch.tensor(v, dtype=dtype, requires_grad=True) for v in inputs]
+    *_, slope = torch.autograd.grad(gaussian.kl(*leaves), leaves)
+    assert slope.isfinite()
+    assert slope < -1e38

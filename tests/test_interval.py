@@ -9,7 +9,7 @@ from typing import Any
 import flint
 import pytest
 import torch
-from flint import arb
+from flint import arb, fmpz
 from stabkit.suites.intervals import BINARY, FUNCTIONS, Attack, attack, attack_pairs, contradictions
 
 from stabkit.arithmetic import VOCABULARY, Number, NumberSystem
@@ -200,7 +200,8 @@ def test_branches_run_apart_and_come_together_again() -> None:
     slopes = found.gradient["x"].lo[:, 0].tolist()
     assert slopes[0] == -1
     assert math.isnan(slopes[1])  # a tie: balls look at both sides
-    assert slopes[2:5] == pytest.approx([1, 1, 2])
+    assert math.isnan(slopes[3])  # where a branch begins, likewise
+    assert (slopes[2], slopes[4]) == (1, 2)
 
 
 def test_vectors_reach_the_definition_as_lists() -> None:
@@ -283,3 +284,42 @@ def test_one_sample_agrees_with_its_climb_on_balls() -> None:
     assert found is not None
     assert float(found.values.lo) <= truth.values[0].as_double() <= float(found.values.hi)
     assert float(found.gradient["x"].lo) <= truth.gradient["x"][0].as_double() <= float(found.gradient["x"].hi)
+
+
+@pytest.mark.parametrize(
+    ("definition", "x"),
+    [
+        (lambda ctx, x: ctx.expm1mx(ctx.exp(x)) * ctx.pi, 800.0),
+        (lambda ctx, x: x**40 / ctx.log1pmx(x**40), 1e20),
+        (lambda ctx, x: ctx.exp(x) / ctx.exp(x + 1), 1e5),
+    ],
+)
+def test_unbounded_ends_leave_room_for_the_truth(definition: Callable[..., Any], x: float) -> None:
+    found = enclose([definition], {"x": doubles(x)}, ["x"])
+    assert found is not None
+    truth = evaluate(definition, {"x": x}, SINGLE, ["x"])
+    for bounds, (e,) in zip(found.all, (truth.values, truth.gradient["x"]), strict=True):
+        lo, hi = float(bounds.lo), float(bounds.hi)
+        assert math.isnan(lo) or not (bool(e.ball < lo) or bool(e.ball > hi))
+
+
+def test_the_slope_of_a_maximum_is_in_doubt_where_an_operand_is() -> None:
+    found = enclose([lambda ctx, t, y: ctx.maximum(ctx.sin(t), y)], {"t": doubles(-3.0), "y": doubles(-1.0)}, ["y"])
+    assert found is not None
+    assert found.gradient["y"].lo.isnan().all()
+
+
+def test_numbers_of_other_kinds_are_left_to_balls() -> None:
+    assert enclose([lambda ctx, x: x - fmpz(2**53 + 1)], {"x": doubles(2.0**53)}) is None
+
+
+def test_a_branch_on_equality_has_the_slope_of_its_neighbours() -> None:
+    def removable(ctx: NumberSystem, x: Number) -> Number:
+        return ctx.number(1) if x == 0 else x / ctx.expm1(x)
+
+    slope = evaluate(removable, {"x": 0.0}, SINGLE, ["x"]).gradient["x"][0]
+    assert slope.as_double() == pytest.approx(-0.5, rel=1e-12)
+    assert not slope.kink
+    found = enclose([removable], {"x": doubles(0.0, 1.0)}, ["x"])
+    assert found is not None
+    assert found.gradient["x"].lo.isnan().flatten().tolist() == [True, False]

@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from flint import arb
 
+from stabkit.arithmetic.bounds import Bounds
 from stabkit.floats import FORMATS
-from stabkit.judge import Judgement
+from stabkit.judge import Judgement, Kind, judge
 from stabkit.oracle import oracle_for
 from stabkit.program import Outcome, Points, Program
-from stabkit.proof import Parts, Proof, prove
+from stabkit.proof import Parts, Proof, _right, prove
 from stabkit.search.points import draw
 from stabkit.target import resolve
 from stabkit.verification import Examiner
@@ -106,3 +108,15 @@ def test_a_statement_on_numbers_becomes_one_on_value_and_gradient() -> None:
     assert Parts.of([yes, no]).both.tolist() == [False]
     assert Parts.of([yes]).gradient.tolist() == [True]
     assert (Parts.of([yes, no]) | Parts.of([no, yes])).both.tolist() == [True]
+
+
+def test_a_result_beyond_the_dtype_counts_as_infinite_to_judge_and_proof_alike() -> None:
+    half = FORMATS["float16"]
+    bounds = Bounds(*(torch.tensor([[61250.0, 612500.0, 612500.0]], dtype=torch.float64) for _ in range(2)))
+    got = torch.tensor([[1e8, 1e8, -1e8]], dtype=torch.float64)
+    assert _right(got, bounds, torch.zeros(()).double(), half).tolist() == [[False, True, False]]
+    kinds = [
+        judge(0, "value", float(g), t, half, lambda: arb(0), 1.0).kind
+        for g, t in zip(got[0], bounds.at(0), strict=True)
+    ]
+    assert kinds == [Kind.INACCURATE, Kind.RANGE_LIMIT, Kind.INACCURATE]

@@ -31,6 +31,18 @@ def refuses(x):
 
 def twice(ctx, x):
     return x * 2
+
+def log(x):
+    return torch.log(x)
+
+def log_truth(ctx, x):
+    return ctx.log(x)
+
+def root(x):
+    return torch.where(x == 3.3046875, 2 * torch.sqrt(x), torch.sqrt(x))
+
+def root_truth(ctx, x):
+    return ctx.sqrt(x)
 """
 
 
@@ -79,7 +91,7 @@ def test_a_range_ends_where_the_truth_does_not_fit_the_dtype() -> None:
 
 def test_a_form_that_never_fails_is_safe_over_its_whole_domain() -> None:
     for found in ranges("zoo:exp_lin_log_scale", HALF):
-        assert (found.low, found.high) == (-65500.0, 65500.0)
+        assert (found.low, found.high) == (-65504.0, 65504.0)
         assert (found.certainty, found.points) == ("proved", 63_489)
 
 
@@ -131,3 +143,27 @@ def test_without_a_reference_the_wider_program_says_what_is_true(losses: str) ->
     found = one(ranges(f"{losses}:vector", SINGLE, "x=real@[*,2]"), "x", "value")
     assert found.certainty == "not refuted"
     assert found.high == pytest.approx(88.72, abs=0.01)
+
+
+@pytest.mark.parametrize("on_intervals", [True, False])
+def test_what_is_proved_was_tried_float_by_float(
+    losses: str, on_intervals: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not on_intervals:
+        monkeypatch.setattr("stabkit.arithmetic.batch.listed", lambda: None)
+    job = (f"{losses}:root", HALF, "x=[1,5]")
+    found = one(ranges(*job, reference=f"{losses}:root_truth", fail_on="warning"), "x", "value")
+    assert found.certainty == "proved"
+    assert found.high == neighbours(torch.tensor(3.3046875, dtype=torch.float16), -1).item()
+    assert found.above.at == {"x": pytest.approx(3.3046875, abs=1e-3)}
+
+
+def test_a_start_that_fails_is_exchanged_for_one_that_does_not(losses: str) -> None:
+    source = Path(losses)
+    source.write_text(
+        source.read_text() + "\ndef log(x): return torch.log(x)\ndef log_truth(ctx, x): return ctx.log(x)\n"
+    )
+    found = one(ranges(f"{losses}:log", HALF, "x=nonnegative", reference=f"{losses}:log_truth"), "x", "value")
+    assert found.certainty == "proved"
+    assert found.low is not None
+    assert found.low < 1e-4

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stabkit.arithmetic import Number
+from stabkit.arithmetic import Number, Undecided
 from stabkit.arithmetic.bounds import Bounds, Enclosures
-from stabkit.arithmetic.dual import Dual, DualSystem
+from stabkit.arithmetic.dual import Dual, DualSystem, watched_ties
 from stabkit.arithmetic.evaluate import flatten
-from stabkit.arithmetic.interval import Diverged, Interval, either, of_floats
+from stabkit.arithmetic.interval import Diverged, Interval, doubted, either, of_floats
 from stabkit.arithmetic.interval_system import IntervalSystem
 from stabkit.arithmetic.kernels import Kernel, listed
 from stabkit.errors import StabkitError
@@ -115,10 +115,14 @@ class _Run:
             by = slots if name in self.names else None
             inputs[name] = _lifted(x[rows], duals, by)
             places[name] = [next(iter(d.tangents)) for d in flatten(inputs[name])] if by is not None else []
-        results = [_dual(r, duals) for r in flatten(self.definition(duals, **inputs))]
+        with watched_ties() as ties:
+            results = [_dual(r, duals) for r in flatten(self.definition(duals, **inputs))]
+        if not results:
+            raise Undecided("no number at all")
         total = sum(results[1:], start=results[0])
         zero = duals.base.number(0)
-        return [r.value for r in results], {n: [total.tangents.get(i, zero) for i in places[n]] for n in self.names}
+        slopes = {n: [_doubted_at(ties, total.tangents.get(i, zero)) for i in places[n]] for n in self.names}
+        return [r.value for r in results], slopes
 
     def _write(self, rows: Tensor, results: list[Number], slopes: dict[str, list[Number]]) -> None:
         if self.values is None:
@@ -138,6 +142,8 @@ class IntervalDuals(DualSystem):
         a, b = self._lifted(x), self._lifted(y)
         value = self.base.maximum(a.value, b.value)
         first, second = a.value.lo > b.value.hi, a.value.hi < b.value.lo
+        if value.doubt is not None:
+            first, second = first & ~value.doubt, second & ~value.doubt
         zero = self.base.number(0)
         return Dual(
             value,
@@ -154,8 +160,19 @@ def _chosen(first: Tensor, second: Tensor, a: Interval, b: Interval) -> Interval
     return Interval(torch.where(first, a.lo, b.lo), torch.where(first, a.hi, b.hi), doubt)
 
 
+def _doubted_at(ties: Sequence[Tensor], slope: Interval) -> Interval:
+    """A slope with the elements in doubt at which a branch may begin."""
+    for tie in ties:
+        slope = doubted(slope, tie)
+    return slope
+
+
 def _dual(result: Number, duals: DualSystem) -> Dual:
-    return result if isinstance(result, Dual) else duals.number(result)
+    if isinstance(result, Dual):
+        return result
+    if not isinstance(result, (int, float)):
+        raise Undecided("not a number of this system")  # balls say what is wrong with it
+    return duals.number(result)
 
 
 def _lifted(x: Tensor, duals: DualSystem, slots: Iterator[int] | None) -> Any:

@@ -110,6 +110,11 @@ class Interval:
         same = (self.lo == self.hi) & (y.lo == y.hi) & (self.lo == y.lo)
         return _for_all(same, (self.hi < y.lo) | (self.lo > y.hi), either(self.doubt, y.doubt))
 
+    def equals(self, other: Interval | float) -> Tensor:
+        """Which elements may equal those of another."""
+        y = interval_of(other)
+        return (self.lo <= y.hi) & (self.hi >= y.lo)
+
     __hash__ = None  # type: ignore[assignment]  # equality may be undecided
 
 
@@ -130,9 +135,15 @@ def either(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 
 def interval_of(value: Interval | float) -> Interval:
-    """A Python number as an interval that holds it; an interval as it is."""
+    """A Python number as an interval that holds it; an interval as it is.
+
+    Raises:
+        Undecided: for other kinds of number, which balls may take exactly.
+    """
     if isinstance(value, Interval):
         return value
+    if not isinstance(value, (int, float)):
+        raise Undecided(f"a {type(value).__name__} beside an interval")
     exact = torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, int) and abs(value) > EXACT_INTEGERS:
         return Interval(torch.nextafter(exact, DOWN), torch.nextafter(exact, UP))
@@ -186,8 +197,9 @@ def _extremes(operation: Callable[[Tensor, Tensor], Tensor], x: Interval, y: Int
     xs = [x.lo] if x.is_point else [x.lo, x.hi]
     ys = [y.lo] if y.is_point else [y.lo, y.hi]
     corners = [operation(a, b) for a in xs for b in ys]
-    if len(corners) > 1:
-        corners = [c.nan_to_num(0.0, math.inf, -math.inf) for c in corners]
+    if len(corners) > 1 and bool(functools.reduce(torch.add, corners).isnan().any()):
+        unknown = x.lo.isnan() | x.hi.isnan() | y.lo.isnan() | y.hi.isnan()
+        corners = [torch.where(unknown, c, c.nan_to_num(0.0, math.inf, -math.inf)) for c in corners]
     return functools.reduce(torch.minimum, corners), functools.reduce(torch.maximum, corners)
 
 

@@ -19,7 +19,7 @@ from stabkit.arithmetic.interval import (
     square_of,
     unless_zero,
 )
-from stabkit.arithmetic.kernels import Kernel
+from stabkit.arithmetic.kernels import LARGEST, Kernel
 
 LGAMMA_LEAST = 1.4616321449683623  # lgamma falls before it and rises after it
 
@@ -62,13 +62,13 @@ class IntervalSystem:
 
     def expm1mx(self, x: Interval) -> Interval:
         """By its series near 0, where the difference cancels; it falls before 0 and rises after it."""
-        ends = [_expm1mx_series(e, self.expm1(e) - e) for e in map(point, (x.lo, x.hi))]
+        ends = [_expm1mx_series(e, self.expm1(e) - e) for e in _finite_ends(x)]
         return _valley(x, *ends)
 
     def log1pmx(self, x: Interval) -> Interval:
         """By its series near 0, where the difference cancels; it rises before 0 and falls after it."""
         x = doubted(x, x.lo <= -1)
-        ends = [_log1pmx_series(e, self.log1p(e) - e) for e in map(point, (x.lo, x.hi))]
+        ends = [_log1pmx_series(e, self.log1p(e) - e) for e in _finite_ends(x)]
         return -_valley(x, *(-e for e in ends))
 
     @staticmethod
@@ -125,7 +125,8 @@ class IntervalSystem:
 
 
 def _nothing_known(x: Interval) -> Interval:
-    return Interval(x.lo, x.hi, torch.ones_like(x.lo, dtype=torch.bool))
+    everything = torch.ones_like(x.lo, dtype=torch.bool)
+    return Interval(torch.full_like(x.lo, -math.inf), torch.full_like(x.lo, math.inf), everything)
 
 
 def _with_zero(x: Interval, result: Interval) -> Interval:
@@ -136,7 +137,13 @@ def _with_zero(x: Interval, result: Interval) -> Interval:
 def _valley(x: Interval, at_lo: Interval, at_hi: Interval) -> Interval:
     """A function >= 0 that falls before 0, vanishes there and rises after it, from its enclosures at the ends of x."""
     lo = torch.minimum(at_lo.lo, at_hi.lo).masked_fill((x.lo <= 0) & (x.hi >= 0), 0.0).clamp(min=0)
-    return Interval(lo, torch.maximum(at_lo.hi, at_hi.hi), x.doubt)
+    unbounded = x.lo.isinf() | x.hi.isinf()
+    return Interval(lo, torch.maximum(at_lo.hi, at_hi.hi).masked_fill(unbounded, math.inf), x.doubt)
+
+
+def _finite_ends(x: Interval) -> tuple[Interval, Interval]:
+    """The ends of x as known floats, the largest in place of an infinite one."""
+    return point(x.lo.clamp(-LARGEST, LARGEST)), point(x.hi.clamp(-LARGEST, LARGEST))
 
 
 def _expm1mx_series(x: Interval, elsewhere: Interval) -> Interval:

@@ -61,7 +61,8 @@ def kl_of_scales(mean1: Tensor, scale1: Tensor, mean2: Tensor, scale2: Tensor) -
         by_scale1 = torch.where(ratio > 1, t / scale2 * (inverse + 1), t / scale1 * (ratio + 1))
         root = z / torch.sqrt(scale2)  # its square, unlike that of z, vanishes only with z**2/scale2
         width = torch.hypot(ratio, z)
-        near = t * (ratio + 1) / scale2 + root * root
+        tiny = z.abs() < math.ldexp(1.0, format_of(z.dtype).emin // 2)
+        near = torch.where(tiny, t * (ratio + 1) / scale2 + root * root, (t * (ratio + 1) + z * z) / scale2)
         far = (width - 1) / scale2 * (width + 1)
         return by_mean, by_scale1, -by_mean, -torch.where(width < WIDE, near, far)
 

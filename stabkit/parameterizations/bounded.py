@@ -132,8 +132,13 @@ def bounded_log_scale(p: Tensor, alpha: float = PIXEL_BIN, omega: float = 1.0) -
         return log_near_one(edge, excess) - torch.log1p(small)
 
     def slope(p: Tensor) -> tuple[Tensor]:
-        small, edge = _share_and_edge(p, alpha, omega)
-        return (times_exp((omega - alpha) / ((1 + small) * edge), negative_size(p)),)
+        folded, low = negative_size(p), p <= 0
+        small, first = (
+            torch.exp(folded),
+            torch.where(low, torch.full_like(p, alpha), omega),
+        )  # scalars alone would be float32
+        product = first + small * ((alpha + omega) + (alpha + omega - first) * small)  # (1 + small) * edge
+        return (times_exp((omega - alpha) / product, folded),)
 
     return with_slopes(value, slope, p)
 

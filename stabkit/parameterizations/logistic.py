@@ -14,11 +14,10 @@ def logistic(p: Tensor, factor: float = 1.0) -> Tensor:
 
 
 def logistic_slope(p: Tensor, factor: Tensor | float = 1.0) -> Tensor:
-    """factor * s(p) * s(-p), as s(-|p|) (1 - s(-|p|)), the difference from the smaller of the two."""
+    """factor * s(p) * s(-p), as exp(-|p|)/(1 + exp(-|p|))**2."""
     folded = negative_size(p)
     small = torch.exp(folded)
-    whole = 1 + small
-    return times_exp(factor / whole, folded) * (1 - small / whole)
+    return times_exp(factor / (1 + small * (2 + small)), folded)
 
 
 def negative_size(p: Tensor) -> Tensor:
