@@ -72,9 +72,14 @@ def evaluate_many(
     by_interval, ready = (nowhere, nowhere) if found is None else (found.decided(form), found.ready(form))
     exact = {n: x.double() if x.is_floating_point() else x for n, x in points.items()}
 
+    known: dict[str, Truth] = {}  # plain numbers, where branches begin, are drawn again and again
+
     def climb(row: int) -> Truth:
         sample = {n: x[row].tolist() for n, x in exact.items()}
-        return evaluate_any(definitions, sample, form, gradient_of, seconds, room)
+        key = repr(sample)
+        if key not in known:
+            known[key] = evaluate_any(definitions, sample, form, gradient_of, seconds, room)
+        return known[key]
 
     by_ball = {row: climb(row) for row in (~by_interval).nonzero().flatten().tolist()}
     return Truths(found, by_interval, by_ball, ready, climb)
