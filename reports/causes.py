@@ -74,6 +74,12 @@ def witness_words(finding: Finding) -> str:
     return ", ".join(f"{name}={written(value)}" for name, value in finding.witness.items())
 
 
+def place_words(finding: Finding) -> str:
+    """The operation that went wrong and where it stands: `log, losses.py:12`."""
+    place = finding.where
+    return "" if place is None else f"{place.operation}, {place.file.rpartition('/')[2]}:{place.line}"
+
+
 def verdict_words(target: TargetResult) -> str:
     """One sentence on a target: what it failed, where that starts, or that it passed."""
     if target.status not in ("audited", "failed"):

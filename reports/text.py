@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stabkit.reports.causes import SHORT_DTYPES, Cause, causes_of, counted, outcome_words, verdict_words, witness_words
+from stabkit.reports.causes import (
+    SHORT_DTYPES,
+    Cause,
+    causes_of,
+    counted,
+    outcome_words,
+    place_words,
+    verdict_words,
+    witness_words,
+)
 
 from stabkit.finding import Result, TargetResult, count
 
@@ -82,6 +91,7 @@ def _cause_line(cause: Cause) -> str:
     also = f"; also {', '.join(others)}" if others else ""
     at = f" at {witness_words(lead)}" if lead.got is not None else ""
     why = f" {lead.cause}" if lead.cause else ""
+    why += f" ({place_words(lead)})" if lead.where is not None else ""
     return f"  {MARKS[lead.severity]} {lead.code} {lead.of} = {outcome_words(lead)}{at} [{cause.where}]{why}{also}"
 
 

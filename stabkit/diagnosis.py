@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,8 +19,8 @@ from stabkit.arithmetic.enclosure import UNDEFINED
 from stabkit.arithmetic.evaluate import flatten
 from stabkit.checks import Claim, Failure, kind_of, symptom_of
 from stabkit.domain import Argument, Built, Fixed, Parameter, Point
-from stabkit.exact.cause import HINTS, cause_of
-from stabkit.finding import SEVERITIES, Finding, Severity, number
+from stabkit.exact.cause import HINTS, blamed_step, cause_of
+from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
 from stabkit.floats import Format, shortest
 from stabkit.judge import Judgement, Kind
 from stabkit.program import sample_of
@@ -161,11 +162,23 @@ class Diagnosis:
             truth=number(judgement.truth.as_double()),
             excess_bits=None if judgement.excess is None else number(round(judgement.excess, 2)),
             ulps=None if judgement.ulps is None else number(float(f"{judgement.ulps:.4g}")),
-            where=None,
+            where=self._where(sample, judgement),
             cause=cause,
             hint=HINTS.get(cause, "") + _how_to_confirm(guesses),
             repro=_repro(swept, sample, self.options),
         )
+
+    def _where(self, sample: Sample, judgement: Judgement) -> Place | None:
+        """The line of the program that went wrong at a witness, and its operation."""
+        if judgement.kind is Kind.UNDEFINED:
+            return None
+        pairs = self.swept.examiner.operations(sample)
+        step = blamed_step(pairs, judgement.got, judgement.of.startswith("gradient"))
+        if step is None or step.place is None:
+            return None
+        file = Path(step.place[0])
+        near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+        return Place(str(near), step.place[1], f"{step.name} (backward)" if step.backward else step.name)
 
     def _without_witness(self, failure: Failure) -> Finding:
         """A finding about the call as such, shown at an everyday sample."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flint
@@ -13,15 +14,19 @@ from torch import Tensor, nn
 from torch.distributions import Beta, Categorical, Gamma, Laplace, MixtureSameFamily, Normal, StudentT, kl_divergence
 
 from stabkit.arithmetic import Undecided
+from stabkit.audit import audit_target
+from stabkit.audit_job import Job
 from stabkit.domain import Argument, parse_parameter
+from stabkit.events import Judged
 from stabkit.exact.replay import replay
 from stabkit.exact.shadow import exact_trace, trace
 from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world, lifted
+from stabkit.finding import Place
 from stabkit.floats import FORMATS
 from stabkit.oracle import ExactProgram, WiderProgram, exact_program, oracle_for
 from stabkit.program import Program
 from stabkit.search.points import probe_points
-from stabkit.target import Target
+from stabkit.target import Target, resolve
 from stabkit.zoo import find
 
 DOUBLE, SINGLE = FORMATS["float64"], FORMATS["float32"]
@@ -249,3 +254,35 @@ def test_elements_keep_infinities_and_nan_apart() -> None:
     assert logs[0].x == arb.neg_inf()
     assert logs[1].x.is_nan()
     assert torch.log(x).isinf().tolist() == [True, False, False]
+
+
+LINES = """import torch
+
+
+def loss(x):
+    small = torch.exp(x)
+    total = 1 + small
+    return torch.log(total)
+"""
+
+
+def test_a_finding_names_the_line_and_the_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lines.py").write_text(LINES)
+    monkeypatch.chdir(tmp_path)
+    events = list(audit_target(Job("lines.py:loss", ("x=[-300,300]",), dtypes=("float32", "float64"), seconds=40.0)))
+    found = [f for e in events if isinstance(e, Judged) for f in e.findings]
+    places = {(f.claim, f.cause): f.where for f in found}
+    assert places["value_is_finite", "overflow"] == Place("lines.py", 5, "exp")
+    absorbed = places["value_is_accurate", "absorption"]
+    assert absorbed is not None
+    assert (absorbed.file, absorbed.line in (6, 7)) == ("lines.py", True)
+
+
+def test_backward_operations_stand_at_the_line_of_their_forward_ones(tmp_path: Path) -> None:
+    file = tmp_path / "lines.py"
+    file.write_text(LINES)
+    p = Program(resolve(f"{file}:loss", [parse_parameter("x=real")]), SINGLE, batched=True)
+    lines = {(s.name, s.backward): s.place for s in trace(p, {"x": 1.0})}
+    assert lines["log", False] == (str(file), 7)
+    assert lines["div", True] == (str(file), 7)  # by log's operand
+    assert lines["mul", True] == (str(file), 5)  # by exp's

@@ -56,6 +56,15 @@ def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool,
     return _of_step(blamed, relevant, form)
 
 
+def blamed_step(pairs: Sequence[Pair], got: float, in_gradient: bool) -> Step | None:
+    """The operation that went wrong: the first whose result is not finite, else the one that lost most bits."""
+    if not math.isfinite(got):
+        return next((p.native for p in pairs if not all(map(math.isfinite, p.native.output))), None)
+    relevant = [p for p in pairs if in_gradient or not p.native.backward]
+    worst = max(relevant, key=lambda p: p.amplification, default=None)
+    return worst.native if worst is not None and worst.amplification >= 1 else None
+
+
 def _without_shadow(steps: Sequence[Step]) -> str:
     """Where float64 itself is off, nothing wider shows the place: guessed from sizes of operands and results."""
     if any(_clamp_binds(s) for s in steps):

@@ -18,6 +18,7 @@ from flint import arb
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from stabkit.exact.place import program_place
 from stabkit.exact.replay import replay
 from stabkit.exact.tensor import ExactTensor, balls_of
 from stabkit.program import Caller, Program, points_of
@@ -31,7 +32,8 @@ class Step:
     """One operation: its name and its tensors' elements as doubles.
 
     Attributes:
-        tails: what the doubles of inputs and output leave of exact numbers; empty for floats.
+        tails: what share of exact numbers the doubles of inputs and output leave out; empty for floats.
+        place: file and line of the program that it stands for, of a backward operation those of its forward one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Step:
     output: tuple[float, ...]
     backward: bool
     tails: tuple[tuple[float, ...], ...] = ()
+    place: tuple[str, int] | None = None
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -48,6 +51,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.exact = exact
         self.steps: list[Step] = []
+        self._places: dict[int, tuple[str, int] | None] = {}  # by the number of the autograd node
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         numbers = [x for x in _leaves((*args, *(kwargs or {}).values())) if _is_number(x)]
@@ -55,6 +59,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tails = [_tails(x) for x in numbers] if self.exact else []
         result = func(*args, **(kwargs or {}))
         out = next((x for x in _leaves((result,)) if isinstance(x, Tensor)), None)
+        place = self._place()
         if out is not None and out.is_floating_point() and not func.is_view and before:
             self.steps.append(
                 Step(
@@ -63,9 +68,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     _elements(out),
                     torch._C._current_graph_task_id() != -1,
                     (*tails, _tails(out)) if self.exact else (),
+                    place,
                 )
             )
         return result
+
+    def _place(self) -> tuple[str, int] | None:
+        """Where the operation that is running stands in the program."""
+        node: Any = torch._C._current_autograd_node()
+        if node is not None:
+            return self._places.get(node._sequence_nr())
+        place = program_place()
+        self._places.setdefault(torch._C._autograd._get_sequence_nr() - 1, place)
+        return place
 
 
 def _leaves(values: Iterable[Any]) -> Iterator[Any]:
@@ -88,11 +103,11 @@ def _elements(x: Any) -> tuple[float, ...]:
 
 
 def _tails(x: Any) -> tuple[float, ...]:
-    """Exact numbers less their doubles."""
+    """Exact numbers less their doubles, over the numbers."""
     if not isinstance(x, ExactTensor):
         return ()
     middles = [b.x.mid() for b in balls_of(x).reshape(-1)]
-    return tuple(float(m - arb(float(m))) if m.is_finite() else 0.0 for m in middles)
+    return tuple(float((m - arb(float(m))) / m) if m.is_finite() and not m.is_zero() else 0.0 for m in middles)
 
 
 def trace(program: Program, sample: Mapping[str, Any]) -> list[Step]:
@@ -155,6 +170,7 @@ def _relative(native: Sequence[float], wide: Sequence[float], tails: Sequence[fl
     """The largest relative difference of finite elements, in unit roundoffs."""
     worst = 0.0
     for a, b, tail in itertools.zip_longest(native, wide, tails, fillvalue=0.0):
-        if math.isfinite(a) and math.isfinite(b) and (distance := abs((a - b) - tail)):
-            worst = max(worst, min(distance / abs(b), 1e30) / u if b else 1e30 / u)
+        if math.isfinite(a) and math.isfinite(b) and (a != b or tail):
+            distance = abs((a - b) / b - tail) if b else abs(tail) if not a and tail else 1e30
+            worst = max(worst, min(distance, 1e30) / u)
     return worst

@@ -1,0 +1,35 @@
+"""Which line of a program is running: the deepest one that is not machinery of torch, of Python or of this package."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+import stabkit
+
+_TORCH, _OWN, _PYTHON = (str(Path(m.__file__ or "").parent) for m in (torch, stabkit, contextlib))
+_PROGRAMS = (
+    *(f"{_TORCH}/{part}" for part in ("distributions/", "nn/functional.py", "nn/modules/")),
+    *(f"{_OWN}/{part}" for part in ("losses/", "parameterizations/", "exponentials.py")),
+)
+
+
+def program_place() -> tuple[str, int] | None:
+    """File and line of the program's deepest frame on the stack; None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if _is_program(frame.f_code.co_filename):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def _is_program(file: str) -> bool:
+    if file.startswith(_PROGRAMS):
+        return True
+    installed = "site-packages" in file.removeprefix(_TORCH) and not file.startswith(_TORCH)
+    return installed or not file.startswith((_TORCH, _OWN, _PYTHON, "<"))
