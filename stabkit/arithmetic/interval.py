@@ -197,10 +197,12 @@ def _extremes(operation: Callable[[Tensor, Tensor], Tensor], x: Interval, y: Int
     xs = [x.lo] if x.is_point else [x.lo, x.hi]
     ys = [y.lo] if y.is_point else [y.lo, y.hi]
     corners = [operation(a, b) for a in xs for b in ys]
-    if len(corners) > 1 and bool(functools.reduce(torch.add, corners).isnan().any()):
+    least = functools.reduce(torch.minimum, corners)
+    if len(corners) > 1 and bool(least.isnan().any()):
         unknown = x.lo.isnan() | x.hi.isnan() | y.lo.isnan() | y.hi.isnan()
         corners = [torch.where(unknown, c, c.nan_to_num(0.0, math.inf, -math.inf)) for c in corners]
-    return functools.reduce(torch.minimum, corners), functools.reduce(torch.maximum, corners)
+        least = functools.reduce(torch.minimum, corners)
+    return least, functools.reduce(torch.maximum, corners)
 
 
 def _finished(
