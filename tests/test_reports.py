@@ -17,6 +17,7 @@ from stabkit.finding import (
     Column,
     Coverage,
     Finding,
+    Place,
     Result,
     Table,
     TargetResult,
@@ -276,3 +277,10 @@ def test_numbers_are_shortened_and_words_left_alone() -> None:
         "nan",
     ]
     assert shortened("1.25", Column("x", "x")) == "1.25"
+
+
+def test_where_it_went_wrong_is_told_in_text_and_page() -> None:
+    one = result(target("m:f", finding(where=Place("src/losses.py", 12, "log (backward)"))))
+    assert any("underflow (log (backward), losses.py:12)" in line for line in concise(one))
+    assert "<code>log (backward)</code> in src/losses.py, line 12" in page(one)
+    assert "<dt>where</dt>" not in page(result(target("m:f", finding())))
