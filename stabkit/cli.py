@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import stabkit
-from stabkit.cli_options import REPORT, exit_code_of, write
+from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_range import safe_range
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
 from stabkit.cli_table import table
@@ -74,12 +74,10 @@ def schema() -> None:
 def _deliver(result: Result, options: dict[str, Any]) -> None:
     """Writes the output and the report; files appear whole or not at all."""
     text = _rendered(result, options["output_format"])
-    if options["output"] and str(options["output"]) != "-":
-        write(options["output"], text)
-    elif options["output_format"] == "concise" and sys.stdout.isatty():
-        _print_on_terminal(text.splitlines())
+    if options["output_format"] == "concise" and sys.stdout.isatty():
+        deliver(text, options["output"], show=_print_on_terminal)
     else:
-        click.echo(text, nl=False)
+        deliver(text, options["output"])
     if options["report"]:
         from stabkit.reports.page import page
 
@@ -104,14 +102,14 @@ def _rendered(result: Result, output_format: str) -> str:
     return "\n".join(full(result) if output_format == "full" else concise(result)) + "\n"
 
 
-def _print_on_terminal(lines: Sequence[str]) -> None:
+def _print_on_terminal(text: str) -> None:
     """In colour, wrapped at the width of the window with what belongs to a line indented below it."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
     styles = {"FAILED": "bold red", "  E ": "red", "  W ": "yellow", "WARNED": "bold yellow", "PASSED": "bold green"}
-    for line in lines:
+    for line in text.splitlines():
         style = next((s for start, s in styles.items() if line.startswith(start)), "")
         wrapped = textwrap.wrap(line, console.width, subsequent_indent="      ", break_on_hyphens=False) or [""]
         console.print(Text("\n".join(wrapped), "" if console.no_color else style))

@@ -77,6 +77,18 @@ def _check_writable(path: Path) -> None:
         raise StabkitError(f"folder {str(folder)!r}", "cannot be written to", "choose another place for the output")
 
 
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
+
+
+def deliver(text: str, output: Path | None, show: Callable[[str], None] = _print) -> None:
+    """Writes a command's output into the file, or shows it where there is none or it is `-`."""
+    if output and str(output) != "-":
+        write(output, text)
+    else:
+        show(text)
+
+
 def write(path: Path, text: str) -> None:
     """Writes a file whole or not at all, and says so; links are followed, devices and pipes written to as they are."""
     place = path.resolve()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.cli_options import REPORT, exit_code_of, write
+from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def _range(targets: tuple[str, ...], options: dict[str, Any]) -> int:
     result = run_request(targets, options, fail_on=options["fail_on"], task="range")
     if options["output_format"] == "json" or any(t.ranges for t in result.targets):
         text = "\n".join(_lines(result, options["output_format"])) + "\n"
-        if options["output"] and str(options["output"]) != "-":
-            write(options["output"], text)
-        else:
-            click.echo(text, nl=False)
+        deliver(text, options["output"])
     if options["report"]:
         write(Path(REPORT), _page(result))
     tell_unjudged(result)

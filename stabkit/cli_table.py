@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.cli_options import DTYPES, REPORT, check_device, check_writable, checked_dtypes, exit_code_of, write
+from stabkit.cli_options import (
+    DTYPES,
+    REPORT,
+    check_device,
+    check_writable,
+    checked_dtypes,
+    deliver,
+    exit_code_of,
+    write,
+)
 from stabkit.errors import StabkitError, printable
 from stabkit.reports.tables import FORMATS
 
@@ -53,10 +62,7 @@ def _table(name: str, options: dict[str, Any]) -> int:
 def _deliver(made: Table, options: dict[str, Any]) -> None:
     """Writes the table and the report; files appear whole or not at all."""
     text = "\n".join(FORMATS[options["output_format"]](made)) + "\n"
-    if options["output"] and str(options["output"]) != "-":
-        write(options["output"], text)
-    else:
-        click.echo(text, nl=False)
+    deliver(text, options["output"])
     if options["report"]:
         write(Path(REPORT), _page(made))
 

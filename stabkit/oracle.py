@@ -65,6 +65,11 @@ def _room_in(domain: Tensors, x: float) -> tuple[bool, bool]:
     return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (False, False)
 
 
+def _seconds_for_a_point(deadline: float) -> float:
+    """The usual ones, fewer next to the deadline."""
+    return min(SECONDS_A_POINT, max(deadline - time.monotonic(), LEAST_SECONDS))
+
+
 @dataclass(frozen=True)
 class Reading:
     """A written definition and how a target's arguments are read into it.
@@ -116,10 +121,6 @@ class Reading:
         back = {p: n for n, p in self.parameters.items()}
         return {back[p]: row for p, row in gradient.items()}
 
-    def seconds(self) -> float:
-        """To spend on one point: the usual ones, fewer next to the deadline."""
-        return min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), LEAST_SECONDS))
-
 
 @dataclass(frozen=True)
 class Definition:
@@ -150,10 +151,11 @@ class Definition:
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
         names, inputs = [r.parameters[n] for n in gradient_of], r.inputs(sample)
+        seconds = _seconds_for_a_point(r.deadline)
         if self.certified:
-            found = evaluate_any(r.calls, inputs, form, names, r.seconds(), r.room)
+            found = evaluate_any(r.calls, inputs, form, names, seconds, r.room)
         else:
-            found = evaluate_plain(r.calls[0], inputs, form, names, room=r.room, seconds=r.seconds())
+            found = evaluate_plain(r.calls[0], inputs, form, names, room=r.room, seconds=seconds)
         return replace(found, gradient=r.named(found.gradient))
 
 
@@ -204,7 +206,7 @@ class ExactProgram:
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         domains = {a.name: a.domain for a in self.program.target.arguments}
-        seconds = min(SECONDS_A_POINT, max(self.deadline - time.monotonic(), LEAST_SECONDS))
+        seconds = _seconds_for_a_point(self.deadline)
         way = partial(replay, self.program)
         return climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
 

@@ -52,6 +52,7 @@ class _Search:
     examiner: Examiner
     argument: Argument
     lattice: Lattice
+    everyday: Points
     fail_on: str
     deadline: float
     generator: Generator
@@ -76,7 +77,8 @@ def safe_ranges(examiner: Examiner, fail_on: str, seconds: float, seed: int) -> 
     for index, argument in enumerate(varied):
         lattice = Lattice(argument.domain, examiner.program.form, argument.name)  # type: ignore[arg-type]
         deadline = started + seconds * (index + 1) / len(varied)
-        yield from _ranges(_Search(examiner, argument, lattice, fail_on, deadline, Generator().manual_seed(seed)))
+        everyday, generator = _everyday_samples(examiner.program), Generator().manual_seed(seed)
+        yield from _ranges(_Search(examiner, argument, lattice, everyday, fail_on, deadline, generator))
 
 
 def _ranges(search: _Search) -> Iterator[SafeRange]:
@@ -206,8 +208,8 @@ def _everyday_samples(program: Program) -> Points:
 def _samples(search: _Search, ranks: Tensor) -> tuple[Points, Tensor]:
     """Samples with the argument at these ranks and everything else everyday; of a vector one element, whose place."""
     name, count = search.argument.name, len(ranks)
-    everyday = _everyday_samples(search.examiner.program)
-    points = rows_at(everyday, torch.randint(0, count_of(everyday), (count,), generator=search.generator))
+    chosen = torch.randint(0, count_of(search.everyday), (count,), generator=search.generator)
+    points = rows_at(search.everyday, chosen)
     flat = points[name].reshape(count, -1)
     places = torch.arange(count) % flat.shape[1]
     flat[torch.arange(count), places] = from_ordinals(ranks, search.form)

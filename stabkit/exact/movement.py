@@ -31,7 +31,7 @@ def is_view(func: Any) -> bool:
 
 
 def viewed(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """A view: the same storage under another index."""
+    """A view: the same cells at other places."""
     (x, *rest) = args
     places = func(x.places, *rest, **kwargs)
     if isinstance(places, Tensor) and places.is_floating_point():  # a cast, which changes no number
@@ -63,11 +63,10 @@ def moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     return _over(result, np.concatenate(parts), dtypes[0], copy=True)
 
 
-def _over(index: Any, storage: Any, dtype: torch.dtype, copy: bool = False) -> Any:
-    if isinstance(index, (list, tuple)):
-        return type(index)(_over(i, storage, dtype, copy) for i in index)
+def _over(places: Any, cells: Any, dtype: torch.dtype, copy: bool = False) -> Any:
+    if isinstance(places, (list, tuple)):
+        return type(places)(_over(p, cells, dtype, copy) for p in places)
     if not copy:
-        return ExactTensor(storage, index, dtype)
-    index = index.contiguous()
-    values = storage[index.reshape(-1).numpy()]
-    return ExactTensor(values, torch.arange(index.numel()).reshape(index.shape), dtype)
+        return ExactTensor(cells, places, dtype)
+    chosen = cells[places.reshape(-1).numpy()]
+    return ExactTensor(chosen, torch.arange(places.numel()).reshape(places.shape), dtype)

@@ -27,7 +27,6 @@ from stabkit.exact.tensor import DISPATCH, ExactTensor, UnsupportedOperationErro
 B = BallSystem
 Handler = Callable[..., Any]
 TABLE: dict[str, Handler] = {}
-ONE = Ball(arb(1))
 
 
 def operation(*names: str) -> Callable[[Handler], Handler]:

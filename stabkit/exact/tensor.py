@@ -22,8 +22,6 @@ from stabkit.arithmetic.ball import Ball
 
 Balls: TypeAlias = NDArray[Any]  # of Ball
 
-aten = torch.ops.aten
-
 
 class UnsupportedOperationError(NotImplementedError):
     """An operation of torch that has no exact counterpart here."""
