@@ -293,7 +293,7 @@ def _joined(rows: list[Outcome], points: Points) -> Outcome:
             for r in rows
         ]
     )
-    names = {n for r in good for n in r.gradients}
+    names = [n for n in points if any(n in r.gradients for r in good)]  # in the order of the arguments
     gradients, start = {n: torch.full(points[n].shape, math.nan, dtype=points[n].dtype) for n in names}, 0
     for r in rows:
         for n, g in r.gradients.items():

@@ -32,6 +32,7 @@ def picky(x):
     if (x > 3).any(): raise ValueError("too large")
     return x * 1
 def positional(x, /, y): return x + y
+def many(z, b, y, a, x, c): return z * b * y * a * x * c
 
 class Module(nn.Module):
     def __init__(self, weight: float = 3.0):
@@ -115,6 +116,11 @@ def test_samples_that_raise_are_marked_and_the_others_go_on(file: str) -> None:
     assert outcome.raised.tolist() == [False, True, False, True]
     assert outcome.complaint == "ValueError: too large"
     assert outcome.values[~outcome.raised].flatten().tolist() == [1.0, 2.0]
+
+
+def test_gradients_come_in_the_order_of_the_arguments_whatever_the_hash_seed(file: str) -> None:
+    program, _ = program_of(resolve(f"{file}:many", []))
+    assert list(program.run(probe_points(program, 4)).gradients) == ["z", "b", "y", "a", "x", "c"]
 
 
 def test_distribution_objects_are_built_from_their_parameters() -> None:
