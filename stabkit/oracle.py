@@ -22,7 +22,7 @@ from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, flatten
 from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval, Tensors
 from stabkit.errors import DefinitionError, StabkitError, printable
-from stabkit.exact.replay import replay
+from stabkit.exact.playback import play
 from stabkit.exact.tensor import UnsupportedOperationError
 from stabkit.finding import Oracle as OracleName
 from stabkit.floats import Format
@@ -207,7 +207,7 @@ class ExactProgram:
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         domains = {a.name: a.domain for a in self.program.target.arguments}
         seconds = _seconds_for_a_point(self.deadline)
-        way = partial(replay, self.program)
+        way = partial(play, self.program)
         return climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
 
 
@@ -217,7 +217,7 @@ def exact_program(program: Program, probes: Points, deadline: float) -> tuple[Ex
     try:
         for row in range(count_of(probes)):
             with flint.ctx.workprec(256):
-                replay(program, sample_of(probes, row), names)
+                play(program, sample_of(probes, row), names)
     except Undecided:
         pass  # more precision tells
     except UnsupportedOperationError as error:

@@ -33,7 +33,7 @@ MEMORY_BYTES = 8 * 2**30  # that a worker may allocate beyond what it starts wit
 LOG_BYTES = 2**28  # of output, and of any other file a target writes
 POLL_SECONDS = 0.02
 VANISHED_SECONDS = 2.0  # that the pool has to notice the death of a worker and its exit code
-PRELOADED = ["stabkit.audit", "torch._dynamo"]  # the latter is loaded by every dispatch mode
+PRELOADED = ["stabkit.auditor", "torch._dynamo"]  # the latter is loaded by every dispatch mode
 
 
 @dataclass
@@ -215,7 +215,7 @@ def _work(job: Any, spool: str, log: str, group: str) -> None:
     os.setpgid(0, 0)
     Path(group).write_text(str(os.getpid()))
     _isolate(log, limit_memory=job.device == "cpu")
-    from stabkit.audit import audit_target
+    from stabkit.auditor import audit_target
 
     with open(spool, "ab", buffering=0) as file:
         for event in audit_target(job):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stabkit.audit import audit_target
 from stabkit.audit_job import Job
+from stabkit.auditor import audit_target
 from stabkit.checks import NAMES
 from stabkit.domain import parse_parameter
 from stabkit.events import Begun, Ended, Event, Judged, decode, encode

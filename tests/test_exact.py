@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.distributions import Beta, Categorical, Gamma, Laplace, MixtureSameFamily, Normal, StudentT, kl_divergence
 
 from stabkit.arithmetic import Undecided
-from stabkit.audit import audit_target
 from stabkit.audit_job import Job
+from stabkit.auditor import audit_target
 from stabkit.domain import Argument, parse_parameter
 from stabkit.events import Judged
-from stabkit.exact.replay import replay
+from stabkit.exact.playback import play
 from stabkit.exact.shadow import exact_trace, trace
 from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world, lifted
 from stabkit.finding import Place
@@ -239,7 +239,7 @@ def test_programs_of_the_zoo_mean_their_definitions(name: str) -> None:
     for row in range(6):
         sample = {n: float(x[row]) for n, x in points.items()}
         with flint.ctx.workprec(300):
-            mine = replay(p, sample, names)
+            mine = play(p, sample, names)
         theirs = reference.truth(sample, SINGLE, names)
         assert mine.values[0].as_double() == pytest.approx(theirs.values[0].as_double(), rel=1e-12, abs=1e-15)
         for n in names:

@@ -29,7 +29,7 @@ FLOORS = (
     ("sweep",),
     ("checks",),
     ("diagnosis", "safe_range", "events", "audit_job"),
-    ("audit",),
+    ("auditor",),
     ("worker", "collect"),
     ("run",),
     ("suites",),

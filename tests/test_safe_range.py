@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stabkit.audit import audit_target
 from stabkit.audit_job import Job
+from stabkit.auditor import audit_target
 from stabkit.events import Ended, Ranged
 from stabkit.finding import SafeRange
 from stabkit.floats import FORMATS, neighbours

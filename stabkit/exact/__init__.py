@@ -1,1 +1,1 @@
-"""The user's program replayed beside itself. So far one body: native arithmetic with a float64 shadow, uncertified."""
+"""A program run on exact real numbers, and beside its native run."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stabkit.exact.place import program_place
-from stabkit.exact.replay import replay
+from stabkit.exact.playback import play
 from stabkit.exact.tensor import ExactTensor, balls_of
 from stabkit.program import Caller, Program, points_of
 
@@ -126,7 +126,7 @@ def exact_trace(program: Program, sample: Mapping[str, Any]) -> list[Step] | Non
     recorder = Recorder(exact=True)
     try:
         with flint.ctx.workprec(EXACT_BITS):
-            replay(program, sample, names, recorder)
+            play(program, sample, names, recorder)
     except Exception:  # an operation without counterpart, a comparison undecided, a program that notices
         return None
     return recorder.steps

@@ -20,7 +20,7 @@ from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_o
 from stabkit.program import Caller, Program, dtype_of
 
 
-def replay(
+def play(
     program: Program,
     sample: Mapping[str, Any],
     gradient_of: Sequence[str],
