@@ -178,7 +178,7 @@ class Diagnosis:
             return None
         file = Path(step.place[0])
         near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-        return Place(str(near), step.place[1], f"{step.name} (backward)" if step.backward else step.name)
+        return Place(str(near), step.place[1], step.label)
 
     def _without_witness(self, failure: Failure) -> Finding:
         """A finding about the call as such, shown at an everyday sample."""

@@ -9,7 +9,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from stabkit.exact.shadow import Pair, Step
+from stabkit.exact.shadow import Pair
+from stabkit.exact.steps import Step
 from stabkit.floats import FORMATS, Format
 
 SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
@@ -48,7 +49,7 @@ def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool,
     if not math.isfinite(got):
         return _of_not_finite(pairs, form)
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
-    if also_in_float64 or (form.name == "float64" and not any(p.wide.tails for p in pairs)):
+    if also_in_float64 or (form.name == "float64" and not any(p.wide.reals for p in pairs)):
         return _without_shadow([p.wide for p in relevant])
     blamed = max(relevant, key=lambda p: p.amplification, default=None)
     if blamed is None or blamed.amplification < 2:

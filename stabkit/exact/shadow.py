@@ -8,116 +8,37 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flint
-import torch
-from flint import arb
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from stabkit.exact.place import program_place
 from stabkit.exact.playback import play
-from stabkit.exact.tensor import ExactTensor, balls_of
+from stabkit.exact.single import single
+from stabkit.exact.steps import Alone, Recorder, Step
 from stabkit.program import Caller, Program, points_of
 
 EXACT_BITS = 256
-LARGEST_RECORDED = 256  # elements; a witness is one sample
 
 
-@dataclass(frozen=True)
-class Step:
-    """One operation: its name and its tensors' elements as doubles.
+def trace(program: Program, sample: Mapping[str, Any], by_itself: bool = False) -> list[Step]:
+    """The steps of one run at one sample.
 
-    Attributes:
-        tails: what share of exact numbers the doubles of inputs and output leave out; empty for floats.
-        place: file and line of the program that it stands for, of a backward operation those of its forward one.
+    Args:
+        by_itself: whether each operation is also run by itself on exact numbers.
     """
-
-    name: str
-    inputs: tuple[tuple[float, ...], ...]
-    output: tuple[float, ...]
-    backward: bool
-    tails: tuple[tuple[float, ...], ...] = ()
-    place: tuple[str, int] | None = None
-
-
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the floating-point operations that run under it; views and copies are left out."""
-
-    def __init__(self, exact: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.exact = exact
-        self.steps: list[Step] = []
-        self._places: dict[int, tuple[str, int] | None] = {}  # by the number of the autograd node
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        numbers = [x for x in _leaves((*args, *(kwargs or {}).values())) if _is_number(x)]
-        before = [_elements(x) for x in numbers]
-        tails = [_tails(x) for x in numbers] if self.exact else []
-        result = func(*args, **(kwargs or {}))
-        out = next((x for x in _leaves((result,)) if isinstance(x, Tensor)), None)
-        place = self._place()
-        if out is not None and out.is_floating_point() and not func.is_view and before:
-            self.steps.append(
-                Step(
-                    func.overloadpacket.__name__.strip("_"),
-                    tuple(before),
-                    _elements(out),
-                    torch._C._current_graph_task_id() != -1,
-                    (*tails, _tails(out)) if self.exact else (),
-                    place,
-                )
-            )
-        return result
-
-    def _place(self) -> tuple[str, int] | None:
-        """Where the operation that is running stands in the program."""
-        node: Any = torch._C._current_autograd_node()
-        if node is not None:
-            return self._places.get(node._sequence_nr())
-        place = program_place()
-        self._places.setdefault(torch._C._autograd._get_sequence_nr() - 1, place)
-        return place
-
-
-def _leaves(values: Iterable[Any]) -> Iterator[Any]:
-    """What an operation takes or returns, lists of tensors opened."""
-    for v in values:
-        if isinstance(v, (list, tuple)):
-            yield from _leaves(v)
-        else:
-            yield v
-
-
-def _is_number(x: Any) -> bool:
-    return (isinstance(x, Tensor) and x.is_floating_point() and x.numel() <= LARGEST_RECORDED) or (isinstance(x, float))
-
-
-def _elements(x: Any) -> tuple[float, ...]:
-    if isinstance(x, ExactTensor):
-        return tuple(float(b.x.mid()) for b in balls_of(x).reshape(-1))
-    return tuple(x.detach().double().flatten().tolist()) if isinstance(x, Tensor) else (float(x),)
-
-
-def _tails(x: Any) -> tuple[float, ...]:
-    """Exact numbers less their doubles, over the numbers."""
-    if not isinstance(x, ExactTensor):
-        return ()
-    middles = [b.x.mid() for b in balls_of(x).reshape(-1)]
-    return tuple(float((m - arb(float(m))) / m) if m.is_finite() and not m.is_zero() else 0.0 for m in middles)
-
-
-def trace(program: Program, sample: Mapping[str, Any]) -> list[Step]:
-    """The steps of one run at one sample."""
-    caller, recorder = Caller(program), Recorder()
+    caller, recorder = Caller(program), Recorder(by_itself=_single if by_itself else None)
     points = points_of(sample, program.target.arguments, program.form)
     leaves = caller.leaves(points, single=not program.batched, gradients=True)
     with recorder, contextlib.suppress(Exception):  # what it did before it raised tells enough
         caller.differentiated(leaves)
     return recorder.steps
+
+
+def _single(func: Any, args: Any, kwargs: Any) -> Alone | None:
+    with flint.ctx.workprec(EXACT_BITS):
+        return single(func, args, kwargs)
 
 
 def exact_trace(program: Program, sample: Mapping[str, Any]) -> list[Step] | None:
@@ -147,13 +68,16 @@ class Pair:
         return math.log2(max(self.loss_out, 1.0)) - math.log2(max(self.loss_in, 1.0))
 
 
-def side_by_side(program: Program, sample: Mapping[str, Any], exactly: bool) -> list[Pair]:
+def side_by_side(
+    program: Program, sample: Mapping[str, Any], exactly: bool, native: list[Step] | None = None
+) -> list[Pair]:
     """The steps of both runs, as far as they are the same operations in the same order.
 
     Args:
         exactly: whether the wider run is the one on exact numbers, if there is one.
+        native: the steps of the native run, where they are known.
     """
-    native = trace(program, sample)
+    native = trace(program, sample) if native is None else native
     wide = (exact_trace(program, sample) if exactly else None) or trace(program.in_dtype("float64"), sample)
     u = program.form.unit_roundoff
     pairs = []
