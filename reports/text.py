@@ -113,7 +113,7 @@ def _foot(result: Result) -> list[str]:
     limited = "; ended by time" if any(c.ended_by == "time" for c in coverage) else ""
     lines = [f"{summary}; {open_ends}{limited}" + ("" if result.complete else "; INCOMPLETE")]
     if any(not f.certified and f.oracle == "program" for t in result.targets for f in t.findings):
-        lines.append("uncertified where float64 is the only judge: pass --reference for certainty")
+        lines.append("some findings are uncertified: pass --reference for certainty")
     for target in result.targets:
         lines += (
             [f"guessed for {target.target}: {', '.join(target.guesses)}; declare with --arg"] if target.guesses else []

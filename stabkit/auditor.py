@@ -20,7 +20,7 @@ from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind
-from stabkit.oracle import Oracle, oracle_for
+from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, rows_of
 from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
@@ -69,7 +69,7 @@ def _audit(job: Job, target: Target) -> Iterator[Event]:
             continue
         oracle = oracle_for(target, job.reference, program, time.monotonic() + share)
         random = draws_random_numbers(program, probes)
-        if random and oracle is not None and oracle.name == "program" and not oracle.certified:
+        if random and isinstance(oracle, WiderProgram):
             oracle = None  # another dtype draws other numbers
         if not begun:
             begun = True
@@ -102,8 +102,8 @@ def _says_something(event: Judged) -> bool:
     return c is not None and (c.undefined + c.unresolved < c.numbers or bool(event.findings))
 
 
-def _notes(why_alone: str, random: bool, results: int, why_not_exact: str) -> list[str]:
-    notes = [f"not replayed on exact numbers: {why_not_exact}"] if why_not_exact else []
+def _notes(why_alone: str, random: bool, results: int, why_uncertified: str) -> list[str]:
+    notes = [why_uncertified] if why_uncertified else []
     notes += [f"samples run one at a time: {why_alone}"] if why_alone else []
     notes += ["it draws random numbers; the generator is reset before every call"] if random else []
     return notes + ([f"it returns {results} tensors, of which the first is audited"] if results > 1 else [])
@@ -116,6 +116,8 @@ def _oracle_words(oracle: Oracle | None) -> str:
         return "reference: certified truth" if not oracle.thrifty else "reference: mpmath, agreeing precisions"
     if oracle.certified:
         return "program: the same code on exact real numbers, certified"
+    if isinstance(oracle, ExactProgram):
+        return "program: the same code on exact real numbers, which it leaves, uncertified"
     return "program: the same code in float64, uncertified"
 
 

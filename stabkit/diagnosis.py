@@ -23,6 +23,7 @@ from stabkit.exact.cause import HINTS, blamed_step, cause_of
 from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
 from stabkit.floats import Format, shortest
 from stabkit.judge import Judgement, Kind
+from stabkit.oracle import ExactProgram
 from stabkit.program import sample_of
 from stabkit.search.points import extremeness, probe_points
 from stabkit.search.shrink import complexity, shrink
@@ -91,7 +92,7 @@ class Diagnosis:
         return sum(complexity(float(x)) for v in self.swept.samples[judgement.row].values() for x in flatten(v))
 
     def _cause(self, sample: Sample, judgement: Judgement) -> str:
-        itself = self.swept.oracle is not None and self.swept.oracle.name == "program" and self.swept.oracle.certified
+        itself = isinstance(self.swept.oracle, ExactProgram)
         may_differ = judgement.kind is not Kind.NOT_FINITE and not itself  # the program is no other formula than itself
         alike = may_differ and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
         pairs = self.swept.examiner.operations(sample)

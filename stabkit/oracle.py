@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -23,7 +24,8 @@ from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval, Tensors
 from stabkit.errors import DefinitionError, StabkitError, printable
 from stabkit.exact.playback import play
-from stabkit.exact.tensor import UnsupportedOperationError
+from stabkit.exact.tensor import UnsupportedOperationError, noted_departures
+from stabkit.exact.ties import on_both_sides
 from stabkit.finding import Oracle as OracleName
 from stabkit.floats import Format
 from stabkit.program import Points, Program, count_of, points_of, sample_of
@@ -189,17 +191,28 @@ class WiderProgram:
 
 @dataclass(frozen=True)
 class ExactProgram:
-    """The program itself on exact real numbers: certified, and all that a program without a reference is judged by.
+    """The program itself on exact real numbers, and all that a program without a reference is judged by.
 
     Attributes:
         deadline: on the monotonic clock; past it hard points are given up at once.
+        departures: how and where the program took numbers out of the exact world, as far as it has been run.
     """
 
     program: Program
     deadline: float = math.inf
+    departures: list[str] = field(default_factory=list, compare=False)
     name: OracleName = "program"
-    certified: bool = True
     thrifty: bool = True
+
+    @property
+    def certified(self) -> bool:
+        """Unless numbers left the exact world: what comes back is rounded to doubles."""
+        return not self.departures
+
+    @property
+    def why(self) -> str:
+        """How numbers left the exact world, if they did."""
+        return f"numbers leave the exact world and come back rounded ({self.departures[0]})" if self.departures else ""
 
     def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> None:
         """None: one sample at a time."""
@@ -207,24 +220,26 @@ class ExactProgram:
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         domains = {a.name: a.domain for a in self.program.target.arguments}
         seconds = _seconds_for_a_point(self.deadline)
-        way = partial(play, self.program)
-        return climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+        way = on_both_sides(partial(play, self.program))
+        with noted_departures() as left:
+            found = climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+        self.departures.extend(left[:1])
+        return found
 
 
 def exact_program(program: Program, probes: Points, deadline: float) -> tuple[ExactProgram | None, str]:
     """The program as its own exact oracle, and why it is none: the operation that has no exact counterpart."""
     names = [a.name for a in program.target.arguments if a.is_differentiable]
     try:
-        for row in range(count_of(probes)):
-            with flint.ctx.workprec(256):
-                play(program, sample_of(probes, row), names)
-    except Undecided:
-        pass  # more precision tells
+        with noted_departures() as left:
+            for row in range(count_of(probes)):
+                with flint.ctx.workprec(256), contextlib.suppress(Undecided):  # more precision tells
+                    play(program, sample_of(probes, row), names)
     except UnsupportedOperationError as error:
-        return None, str(error)
+        return None, f"not replayed on exact numbers: {error}"
     except Exception as error:  # whatever a program does with tensors that are not what they seem
-        return None, f"{type(error).__name__}: {printable(str(error))}"[:120]
-    return ExactProgram(program, deadline), ""
+        return None, f"not replayed on exact numbers: {type(error).__name__}: {printable(str(error))}"[:160]
+    return ExactProgram(program, deadline, left[:1]), ""
 
 
 def _plausible(value: float) -> Enclosure:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import flint
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -212,11 +213,52 @@ def test_where_the_program_is_undefined_its_limit_is_the_truth() -> None:
     assert oracle.truth({"x": 0.0}, SINGLE, ()).values[0].as_double() == 0
 
 
-def test_a_program_that_leaves_torch_falls_back_to_float64_and_says_why() -> None:
-    p = program(lambda x: x * float(x.detach().numpy().sum()))
+def test_a_program_without_counterpart_falls_back_to_float64_and_says_why() -> None:
+    p = program(lambda x: torch.linalg.eigvalsh(x[:, None, None] * torch.eye(2))[:, 0])
     oracle = oracle_for(p.target, None, p)
     assert isinstance(oracle, WiderProgram)
-    assert oracle.why
+    assert "eigh" in oracle.why
+
+
+@pytest.mark.parametrize("leave", ["numpy", "item", "tolist", "asarray"])
+def test_numbers_that_leave_the_exact_world_are_noticed_and_certify_nothing(leave: str) -> None:
+    def leaving(x: Tensor) -> Tensor:
+        third = (x / 3).detach()
+        back = (
+            np.asarray(third) if leave == "asarray" else third[0].item() if leave == "item" else getattr(third, leave)()
+        )
+        return x * torch.as_tensor(back, dtype=x.dtype)
+
+    oracle = oracle_for((p := program(leaving)).target, None, p)
+    assert isinstance(oracle, ExactProgram)
+    assert not oracle.certified
+    assert "test_exact.py:" in oracle.why
+
+
+def test_an_item_that_is_a_double_stays_in_the_exact_world() -> None:
+    oracle = oracle_for((p := program(lambda x: x * (x.sum() * 2).item())).target, None, p)
+    assert oracle is not None
+    assert oracle.certified
+
+
+def test_equal_numbers_that_no_precision_tells_apart_take_both_sides() -> None:
+    p = program(lambda x: torch.where(x / 3 * 3 > x, x + 1, 1 + x * 1))
+    oracle = oracle_for(p.target, None, p)
+    assert oracle is not None
+    assert oracle.truth({"x": 0.7}, SINGLE, ["x"]).values[0].as_double() == pytest.approx(1.7, rel=1e-15)
+
+
+def test_sides_of_a_tie_that_do_not_meet_make_a_kink() -> None:
+    oracle = oracle_for((p := program(lambda x: (x / 3 * 3 - x).abs() + x)).target, None, p)
+    assert oracle is not None
+    truth = oracle.truth({"x": 0.7}, SINGLE, ["x"])
+    assert truth.values[0].as_double() == 0.7
+    jump = oracle_for((p := program(lambda x: torch.where(x / 3 * 3 > x, x + 1, x))).target, None, p)
+    assert jump is not None
+    kink = jump.truth({"x": 0.7}, SINGLE, ["x"]).values[0]
+    assert kink.kink
+    assert kink.ball.contains(arb(0.7))
+    assert kink.ball.contains(arb(1.7))
 
 
 def test_both_traces_list_the_same_operations() -> None:

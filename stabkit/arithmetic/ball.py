@@ -6,8 +6,11 @@ operands stays NaN, and the rest raises `Undecided`, so that a climb in precisio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+import flint
 from flint import arb
 
 from stabkit.arithmetic import Undecided
@@ -119,7 +122,29 @@ def _certain(x: arb, y: arb, holds: Callable[[arb, arb], bool], fails: Callable[
         return True
     if fails(x, y) or x.is_nan() or y.is_nan():
         return False
+    side = _TIES.get()
+    if side is not None and _is_tie(x, y):
+        return holds(arb(side), arb(0))
     raise Undecided("two balls overlap")
+
+
+def _is_tie(x: arb, y: arb) -> bool:
+    """Whether the difference of two numbers is lost in its radius, which the precision has made small."""
+    size = max(abs(x.mid()), abs(y.mid()), arb(1))
+    return bool((x - y).rad() <= size * arb(2) ** (-3 * flint.ctx.prec // 4))
+
+
+@contextmanager
+def ties_decided(side: int) -> Iterator[None]:
+    """Inside it, numbers that no precision tells apart compare as less (-1), equal (0) or greater (1)."""
+    token = _TIES.set(side)
+    try:
+        yield
+    finally:
+        _TIES.reset(token)
+
+
+_TIES: ContextVar[int | None] = ContextVar("ties", default=None)
 
 
 def _is_infinite(x: arb) -> bool:

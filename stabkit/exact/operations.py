@@ -22,7 +22,7 @@ from stabkit.exact.elementwise import (
     smaller,
 )
 from stabkit.exact.movement import COPIES, is_view, moved, viewed
-from stabkit.exact.tensor import DISPATCH, ExactTensor, UnsupportedOperationError, balls_of, exact, overwrite
+from stabkit.exact.tensor import DISPATCH, UnsupportedOperationError, balls_of, exact, item_of, overwrite
 
 B = BallSystem
 Handler = Callable[..., Any]
@@ -219,9 +219,7 @@ def _zero(x: Any) -> Tensor:
     return overwrite(x, 0)
 
 
-@operation("_local_scalar_dense")
-def _item(x: ExactTensor) -> float:
-    return float(balls_of(x).reshape(-1)[0].x.mid())
+TABLE["_local_scalar_dense"] = item_of
 
 
 @operation("zeros_like", "empty_like")

@@ -7,8 +7,10 @@ dtypes are the identity; comparisons give plain boolean tensors, or raise Undeci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stabkit.arithmetic.ball import Ball
+from stabkit.exact.place import program_place
 
 Balls: TypeAlias = NDArray[Any]  # of Ball
 
@@ -49,6 +52,24 @@ class ExactTensor(torch.Tensor):
     def __repr__(self, *, tensor_contents: object = None) -> str:  # type: ignore[override]
         return f"ExactTensor({balls_of(self)}, dtype={self.dtype})"
 
+    def __format__(self, spec: str) -> str:
+        return format(_double(self), spec) if self.dim() == 0 else repr(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.numpy(), dtype=dtype)
+
+    def numpy(self, *, force: bool = False) -> NDArray[Any]:
+        """The elements rounded to doubles; that this left the exact world is noted."""
+        return np.asarray(self._rounded("numpy"))
+
+    def tolist(self) -> Any:
+        """The elements rounded to doubles; that this left the exact world is noted."""
+        return self._rounded("tolist")
+
+    def _rounded(self, how: str) -> Any:
+        leave(how)
+        return np.vectorize(lambda b: float(b.x.mid()), otypes=[float])(balls_of(self)).tolist()
+
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -56,6 +77,39 @@ class ExactTensor(torch.Tensor):
         return DISPATCH[0](func, args, dict(kwargs or {}))
 
 
+def _double(x: ExactTensor) -> float:
+    return float(balls_of(x).reshape(-1)[0].x.mid())
+
+
+def item_of(x: ExactTensor) -> float:
+    """A tensor of one element as a double; where that rounds it, that this left the exact world is noted."""
+    value = _double(x)
+    ball = balls_of(x).reshape(-1)[0].x
+    if ball.is_finite() and not (ball.is_exact() and ball == arb(value)):
+        leave("item")
+    return value
+
+
+def leave(how: str) -> None:
+    """Notes that a program takes numbers out of the exact world, and where."""
+    noted = _DEPARTURES.get()
+    if noted is not None:
+        place = program_place()
+        noted.append(f"{how}, {Path(place[0]).name}:{place[1]}" if place else how)
+
+
+@contextmanager
+def noted_departures() -> Iterator[list[str]]:
+    """Collects how and where programs that run inside take numbers out of the exact world."""
+    noted: list[str] = []
+    token = _DEPARTURES.set(noted)
+    try:
+        yield noted
+    finally:
+        _DEPARTURES.reset(token)
+
+
+_DEPARTURES: ContextVar[list[str] | None] = ContextVar("departures", default=None)
 DISPATCH: list[Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = []  # set by the operation table
 
 
