@@ -35,13 +35,17 @@ OF_CALLS = ("dtype_is_kept", "inputs_are_untouched", "is_deterministic")  # clai
 NOTHING_DECIDED = "the truth is undefined or unresolved at every point judged; check the reference and the domains"
 
 
-def audit_target(job: Job) -> Iterator[Event]:
-    """Everything about one target, ending with `Ended`; a user's mistake is an `Ended` too, not an exception."""
+def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
+    """Everything about one target, ending with `Ended`; a user's mistake is an `Ended` too, not an exception.
+
+    Args:
+        target: what to audit where it is known already, rather than named by the job.
+    """
     try:
         torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
-        target = resolve(job.target, [parse_parameter(text) for text in job.arguments])
+        found = target or resolve(job.target, [parse_parameter(text) for text in job.arguments])
         _check_device(job.device)
-        yield from _audit(job, target)
+        yield from _audit(job, found)
     except StabkitError as error:
         memory = "memory" in str(error).lower() and "raises at every" in str(error)
         yield Ended("crashed" if memory else "not_judged", printable(str(error)))

@@ -220,6 +220,12 @@ class Result(msgspec.Struct, frozen=True):
     targets: list[TargetResult]
     tables: list[Table] = []
 
+    @property
+    def findings(self) -> list[Finding]:
+        """Those of all targets, errors first, each target's nearest to everyday inputs first."""
+        found = [f for t in self.targets for f in t.findings]
+        return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+
 
 def count(result: Result, severity: Severity) -> int:
     """How many findings of that severity a result holds."""

@@ -73,7 +73,15 @@ def resolve(name: str, declared: Sequence[Parameter]) -> Target:
     """
     if name == "zoo" or name.startswith("zoo:"):
         return _from_zoo(name, declared)
-    function = _callable(name)
+    return target_of(_callable(name), name, declared)
+
+
+def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
+    """A callable as a target under that name, with the declared arguments, the rest guessed.
+
+    Raises:
+        TargetError: where an argument is missing or unknown.
+    """
     call = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         signature = inspect.signature(call)

@@ -31,6 +31,7 @@ FLOORS = (
     ("diagnosis", "safe_range", "events", "audit_job"),
     ("auditor",),
     ("worker", "collect"),
+    ("auditing",),
     ("run",),
     ("suites",),
     ("reports",),

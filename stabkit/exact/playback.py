@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,13 @@ from stabkit.domain import Argument
 from stabkit.exact import activations, aggregates, losses  # noqa: F401  # they fill the operation table
 from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world
 from stabkit.program import Caller, Program, dtype_of
+
+
+@contextmanager
+def exactly(watched_by: AbstractContextManager[Any] | None = None) -> Iterator[None]:
+    """Inside it exact tensors can be computed with, and a dispatch mode may see every operation."""
+    with exact_world(), watched_by or nullcontext():
+        yield
 
 
 def play(
@@ -42,7 +49,7 @@ def play(
     """
     caller = Caller(program)
     leaves = {a.name: _leaf(a, sample[a.name], program, a.name in gradient_of) for a in program.target.arguments}
-    with exact_world(), watched_by or nullcontext():
+    with exactly(watched_by):
         result, slopes = caller.differentiated(leaves)
     if not isinstance(result, ExactTensor):
         raise UnsupportedOperationError("leaving torch, or a result that does not depend on the input,")
