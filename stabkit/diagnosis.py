@@ -10,7 +10,6 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,11 +18,11 @@ from stabkit.arithmetic.enclosure import UNDEFINED
 from stabkit.arithmetic.evaluate import flatten
 from stabkit.checks import Claim, Failure, kind_of, symptom_of
 from stabkit.domain import Argument, Built, Fixed, Parameter, Point
-from stabkit.exact.cause import HINTS, blamed_step, cause_of
+from stabkit.exact.cause import HINTS
+from stabkit.exact.place import near
 from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
 from stabkit.floats import Format, shortest
 from stabkit.judge import Judgement, Kind
-from stabkit.oracle import ExactProgram
 from stabkit.program import sample_of
 from stabkit.search.points import extremeness, probe_points
 from stabkit.search.shrink import complexity, shrink
@@ -78,7 +77,7 @@ class Diagnosis:
         for j in self._nearest_and_simplest(failure):
             if causes and time.monotonic() > self.deadline:
                 break
-            causes.setdefault(self._cause(self.swept.samples[j.row], j), []).append(j)
+            causes.setdefault(self.swept.examiner.cause(self.swept.samples[j.row], j), []).append(j)
         return causes
 
     def _nearest_and_simplest(self, failure: Failure) -> list[Judgement]:
@@ -90,14 +89,6 @@ class Diagnosis:
 
     def _length(self, judgement: Judgement) -> float:
         return sum(complexity(float(x)) for v in self.swept.samples[judgement.row].values() for x in flatten(v))
-
-    def _cause(self, sample: Sample, judgement: Judgement) -> str:
-        itself = isinstance(self.swept.oracle, ExactProgram)
-        may_differ = judgement.kind is not Kind.NOT_FINITE and not itself  # the program is no other formula than itself
-        alike = may_differ and self.swept.examiner.is_off_alike_elsewhere(sample, judgement)
-        pairs = self.swept.examiner.operations(sample)
-        in_gradient = judgement.of.startswith("gradient")
-        return cause_of(pairs, self.swept.program.form, judgement.got, in_gradient, alike)
 
     def _with_witness(self, cause: str, judgements: Sequence[Judgement], given: bool) -> Finding | None:
         """The finding at its simplest witness; None if no failed number fails again when it runs alone."""
@@ -123,7 +114,11 @@ class Diagnosis:
             if time.monotonic() > self.deadline:
                 return False
             again = self.swept.examiner.judge_alone(candidate, judgement.of)
-            if again is None or not _alike(again[1], judgement) or cause not in (None, self._cause(*again)):
+            if (
+                again is None
+                or not _alike(again[1], judgement)
+                or cause not in (None, self.swept.examiner.cause(*again))
+            ):
                 return False
             state = again
             return True
@@ -171,15 +166,10 @@ class Diagnosis:
 
     def _where(self, sample: Sample, judgement: Judgement) -> Place | None:
         """The line of the program that went wrong at a witness, and its operation."""
-        if judgement.kind is Kind.UNDEFINED:
-            return None
-        pairs = self.swept.examiner.operations(sample)
-        step = blamed_step(pairs, judgement.got, judgement.of.startswith("gradient"))
+        step = self.swept.examiner.blamed(sample, judgement)
         if step is None or step.place is None:
             return None
-        file = Path(step.place[0])
-        near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-        return Place(str(near), step.place[1], step.label)
+        return Place(near(step.place[0]), step.place[1], step.label)
 
     def _without_witness(self, failure: Failure) -> Finding:
         """A finding about the call as such, shown at an everyday sample."""

@@ -14,11 +14,13 @@ from flint import arb
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
 from stabkit.errors import DefinitionError
+from stabkit.exact.cause import blamed_step, cause_of
 from stabkit.exact.shadow import Pair, side_by_side
+from stabkit.exact.steps import Step
 from stabkit.finding import number
 from stabkit.floats import FORMATS, Format, shortest
 from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
-from stabkit.oracle import Oracle, conditioning
+from stabkit.oracle import ExactProgram, Oracle, conditioning
 from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
 from stabkit.proof import Proof, prove
 
@@ -47,6 +49,20 @@ class Examiner:
         if key not in self._traces:
             self._traces[key] = side_by_side(self.program, sample, exactly)
         return self._traces[key]
+
+    def cause(self, sample: Sample, judgement: Judgement) -> str:
+        """Why a number fails at a sample."""
+        itself = isinstance(self.oracle, ExactProgram)
+        may_differ = judgement.kind is not Kind.NOT_FINITE and not itself  # the program is no other formula than itself
+        alike = may_differ and self.is_off_alike_elsewhere(sample, judgement)
+        in_gradient = judgement.of.startswith("gradient")
+        return cause_of(self.operations(sample), self.program.form, judgement.got, in_gradient, alike)
+
+    def blamed(self, sample: Sample, judgement: Judgement) -> Step | None:
+        """The operation that a number owes its failure to, where one can be told."""
+        if judgement.kind is Kind.UNDEFINED:
+            return None
+        return blamed_step(self.operations(sample), judgement.got, judgement.of.startswith("gradient"))
 
     def doubtful(self, samples: Sequence[Sample], errors_only: bool) -> list[bool]:
         """Which samples, run together, might fail: all that enclosures do not settle, at little cost each."""

@@ -28,6 +28,12 @@ def program_place() -> tuple[str, int] | None:
     return None
 
 
+def near(file: str) -> str:
+    """A path as readers want it: relative to the working directory where it lies below."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _is_program(file: str) -> bool:
     if file.startswith(_PROGRAMS):
         return True
