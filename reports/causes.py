@@ -80,6 +80,11 @@ def place_words(finding: Finding) -> str:
     return "" if place is None else f"{place.operation}, {place.file.rpartition('/')[2]}:{place.line}"
 
 
+def dissection_words(finding: Finding) -> str:
+    """The command that shows, line by line, what each operation loses at the witness."""
+    return finding.repro.replace("stabkit audit", "stabkit diagnose", 1)
+
+
 def verdict_words(target: TargetResult) -> str:
     """One sentence on a target: what it failed, where that starts, or that it passed."""
     if target.status not in ("audited", "failed"):

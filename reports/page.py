@@ -14,6 +14,7 @@ from stabkit.reports.causes import (
     Cause,
     causes_of,
     counted,
+    dissection_words,
     outcome_words,
     verdict_words,
     witness_words,
@@ -101,4 +102,5 @@ def _template() -> Template:
     }
     sections = sorted(file.name for file in folder.iterdir() if file.name.startswith("section-"))
     environment.globals |= {"scores": scores, "counted": counted, "sections": sections}
+    environment.globals["dissection_words"] = dissection_words
     return environment.get_template("page.html")

@@ -9,6 +9,7 @@ from stabkit.reports.causes import (
     Cause,
     causes_of,
     counted,
+    dissection_words,
     outcome_words,
     place_words,
     verdict_words,
@@ -131,6 +132,7 @@ def _target_in_full(target: TargetResult) -> list[str]:
     for cause in causes_of(target):
         lead = cause.lead
         lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
+        lines += [f"      {dissection_words(lead)}"] if lead.where is not None else []
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
     lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in open_ends]
     lines += [

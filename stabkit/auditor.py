@@ -15,13 +15,13 @@ from stabkit.audit_job import Job
 from stabkit.checks import NAMES, Check, checks
 from stabkit.diagnosis import Diagnosis
 from stabkit.domain import parse_parameter
-from stabkit.errors import DomainError, StabkitError, TargetError, printable
+from stabkit.errors import DomainError, StabkitError, printable
 from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind
 from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
-from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, rows_of
+from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, require_device, rows_of
 from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
@@ -44,18 +44,13 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
     try:
         torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
         found = target or resolve(job.target, [parse_parameter(text) for text in job.arguments])
-        _check_device(job.device)
+        require_device(job.device)
         yield from _audit(job, found)
     except StabkitError as error:
         memory = "memory" in str(error).lower() and "raises at every" in str(error)
         yield Ended("crashed" if memory else "not_judged", printable(str(error)))
     except MemoryError:
         yield Ended("crashed", "it needs more memory than a worker may have")
-
-
-def _check_device(device: str) -> None:
-    if device.partition(":")[0] == "cuda" and not torch.cuda.is_available():
-        raise TargetError(f"device {device!r}", "is not there: this torch sees no GPU", "use --device cpu")
 
 
 def _audit(job: Job, target: Target) -> Iterator[Event]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import stabkit
+from stabkit.cli_diagnose import diagnose
 from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_range import safe_range
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
@@ -30,6 +31,7 @@ def main() -> None:
 
 main.add_command(table)
 main.add_command(safe_range)
+main.add_command(diagnose)
 
 
 @main.command()

@@ -17,7 +17,7 @@ import msgspec
 from stabkit.arithmetic.enclosure import UNDEFINED
 from stabkit.arithmetic.evaluate import flatten
 from stabkit.checks import Claim, Failure, kind_of, symptom_of
-from stabkit.domain import Argument, Built, Fixed, Parameter, Point
+from stabkit.domain import Argument, Built, Fixed, Parameter, at_point
 from stabkit.exact.cause import HINTS
 from stabkit.exact.place import near
 from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
@@ -257,4 +257,4 @@ def _pinned_argument(argument: Argument, sample: Sample, form: Format) -> Argume
             else value
         )
 
-    return replace(argument, domain=Point(short(sample[argument.name])), guessed=False)
+    return at_point(argument, short(sample[argument.name]))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import ast
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from stabkit.errors import DomainError
 
 KINDS = (
     "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, "
-    "simplex, Normal(loc:real,…), ='literal'"
+    "index{k}, bool{b}, simplex, Normal(loc:real,…), ='literal'"
 )
 MOST_ELEMENTS = 100_000  # of one sample
 MOST_INTEGER = 2**53
@@ -76,12 +76,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Point:
-    """One fixed value: a number, or nested lists for a vector. Reproductions use it."""
+    """One fixed value: a number, or nested lists for a vector. Reproductions use it.
+
+    Attributes:
+        kind: `point` for floats of the audited dtype, `index` for int64, `bool`.
+    """
 
     value: Any
+    kind: str = "point"
 
     def __str__(self) -> str:
-        return "point{" + _nested(self.value) + "}"
+        return self.kind + "{" + _nested(self.value) + "}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,27 @@ class Simplex:
 
 
 Tensors: TypeAlias = Interval | Integers | Booleans | Choice | Point | Simplex
+
+
+def is_index(domain: Tensors) -> bool:
+    """Whether its values are int64 tensors."""
+    return (isinstance(domain, Integers) and domain.index) or (isinstance(domain, Point) and domain.kind == "index")
+
+
+def is_bool(domain: Tensors) -> bool:
+    """Whether its values are bool tensors."""
+    return isinstance(domain, Booleans) or (isinstance(domain, Point) and domain.kind == "bool")
+
+
+def at_point(argument: Argument, value: Any) -> Argument:
+    """An argument fixed at one value, in the shape of that value; indices stay indices.
+
+    Raises:
+        DomainError: where the rows of nested lists differ in length.
+    """
+    kind = "index" if is_index(argument.domain) else "bool" if is_bool(argument.domain) else "point"
+    shape = _shape_of(value, argument.name)
+    return replace(argument, domain=Point(_of_kind(value, kind, argument.name), kind), shape=shape, guessed=False)
 
 
 @dataclass(frozen=True)
@@ -128,7 +154,7 @@ class Argument:
     @property
     def is_differentiable(self) -> bool:
         """Whether a gradient with respect to it is asked for."""
-        return not self.data and not isinstance(self.domain, Booleans) and not getattr(self.domain, "index", False)
+        return not self.data and not is_bool(self.domain) and not is_index(self.domain)
 
     def __str__(self) -> str:
         dims = ["*"] * self.batch + [str(n) for n in self.shape]
@@ -193,7 +219,7 @@ def _parameter(name: str, body: str) -> Parameter:
         return Fixed(name, Literal(_literal(name, body[1:])))
     built = re.fullmatch(r"([A-Z]\w*)\((.*)\)", body, re.DOTALL)
     if built:
-        parts = [p.partition(":") for p in _split(built[2])]
+        parts = [p.partition(":") for p in parts_of(built[2])]
         inner = tuple(_argument(f"{name}.{key.strip()}", rest.strip()) for key, _, rest in parts)
         return Built(name, built[1], inner)
     return _argument(name, body)
@@ -236,13 +262,13 @@ def parse_domain(text: str, name: str = "argument") -> Tensors:
         return Booleans()
     if text == "simplex":
         return Simplex()
-    braces = re.fullmatch(r"(choice|point)\{(.*)\}", text, re.DOTALL)
-    if braces and not _split(braces[2]):
+    braces = re.fullmatch(r"(choice|point|index|bool)\{(.*)\}", text, re.DOTALL)
+    if braces and not parts_of(braces[2]):
         raise DomainError(f"domain {text!r} of {name}", "holds no value", "list some: choice{-1,1}")
     if braces and braces[1] == "choice":
-        return Choice(tuple(_bound(name, v) for v in _split(braces[2])))
+        return Choice(tuple(_bound(name, v) for v in parts_of(braces[2])))
     if braces:
-        return Point(_point(name, braces[2]))
+        return Point(_of_kind(point_of(braces[2], name), braces[1], name), braces[1])
     span = re.fullmatch(r"(int|index)?\s*([\[(])([^,]+),([^,]+)([\])])", text)
     if not span:
         raise DomainError(f"domain {text!r} of {name}", "is not one that stabkit knows", f"use one of {KINDS}")
@@ -286,16 +312,28 @@ def _literal(name: str, text: str) -> Any:
         ) from None
 
 
-def _point(name: str, text: str) -> Any:
-    value = _literal(name, re.sub(r"(?<![\w.])(-?)(inf|nan)\b", r"\g<1>1e999", text))
-    flat = [value]
-    while any(isinstance(v, list) for v in flat):
-        flat = [w for v in flat for w in (v if isinstance(v, list) else [v])]
-    if not all(isinstance(v, (int, float)) for v in flat):
+def point_of(text: str, name: str) -> Any:
+    """The number, or nested lists of numbers, that a text stands for."""
+    try:
+        value = ast.literal_eval(re.sub(r"(?<![\w.])(-?)inf\b", r"\g<1>1e999", text.strip()))
+    except (ValueError, SyntaxError):
+        value = None
+    if not all(isinstance(v, (int, float)) for v in _flat(value)):
         raise DomainError(
             f"point {text!r} of {name}", "is not a number or lists of numbers", f"write {name}=point{{[0.5,2]}}@[*,2]"
         )
     return value
+
+
+def _of_kind(value: Any, kind: str, name: str) -> Any:
+    """The value, if it may be one of that kind: indices are whole."""
+    if kind == "index" and not all(isinstance(v, int) for v in _flat(value)):
+        raise DomainError(f"index {value!r} of {name}", "is not a whole number", f"write {name}=index{{2}}")
+    return value
+
+
+def _flat(value: Any) -> list[Any]:
+    return [leaf for v in value for leaf in _flat(v)] if isinstance(value, list) else [value]
 
 
 def _shape_of(value: Any, name: str) -> tuple[int, ...]:
@@ -307,7 +345,7 @@ def _shape_of(value: Any, name: str) -> tuple[int, ...]:
     return len(value), *inner.pop()
 
 
-def _split(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
     """Splits at the commas outside all brackets."""
     parts, depth, current = [], 0, ""
     for char in text:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from stabkit.domain import Argument, Booleans, Fixed, Integers, Parameter
+from stabkit.domain import Argument, Fixed, Parameter, is_bool, is_index
 from stabkit.errors import TargetError, printable
 from stabkit.floats import FORMATS, Format
 from stabkit.target import Target
@@ -76,6 +76,14 @@ class Program:
         return _joined(rows, points)
 
 
+def require_device(device: str) -> None:
+    """Raises TargetError where torch does not see the device."""
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        there = f"torch sees {torch.cuda.device_count()} GPUs"
+        raise TargetError(f"device {device!r}", f"is not there: {there}", "use --device cpu")
+
+
 def count_of(points: Points) -> int:
     """How many samples there are."""
     return len(next(iter(points.values())))
@@ -112,9 +120,9 @@ def points_of_many(samples: Sequence[Mapping[str, Any]], arguments: tuple[Argume
 
 def dtype_of(argument: Argument, form: Format) -> torch.dtype:
     """The dtype of an argument's tensor when `form` is audited."""
-    if isinstance(argument.domain, Booleans):
+    if is_bool(argument.domain):
         return torch.bool
-    return torch.int64 if isinstance(argument.domain, Integers) and argument.domain.index else form.dtype
+    return torch.int64 if is_index(argument.domain) else form.dtype
 
 
 class Caller:

@@ -50,13 +50,15 @@ class Examiner:
             self._traces[key] = side_by_side(self.program, sample, exactly)
         return self._traces[key]
 
-    def cause(self, sample: Sample, judgement: Judgement) -> str:
-        """Why a number fails at a sample."""
+    def cause(self, sample: Sample, judgement: Judgement, pairs: Sequence[Pair] | None = None) -> str:
+        """Why a number fails at a sample, whose operations may be known already."""
         itself = isinstance(self.oracle, ExactProgram)
         may_differ = judgement.kind is not Kind.NOT_FINITE and not itself  # the program is no other formula than itself
         alike = may_differ and self.is_off_alike_elsewhere(sample, judgement)
         in_gradient = judgement.of.startswith("gradient")
-        return cause_of(self.operations(sample), self.program.form, judgement.got, in_gradient, alike)
+        return cause_of(
+            self.operations(sample) if pairs is None else pairs, self.program.form, judgement.got, in_gradient, alike
+        )
 
     def blamed(self, sample: Sample, judgement: Judgement) -> Step | None:
         """The operation that a number owes its failure to, where one can be told."""

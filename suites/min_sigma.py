@@ -18,9 +18,9 @@ from stabkit.suites.usable_range import Limit, limit_of
 from torch import Tensor
 
 from stabkit.arithmetic.mp import MpSystem
-from stabkit.errors import StabkitError
 from stabkit.floats import FORMATS, Format
 from stabkit.losses import gaussian
+from stabkit.program import require_device
 from stabkit.spec import Spec
 from stabkit.zoo import find
 
@@ -119,7 +119,7 @@ def rows(dtypes: Sequence[str], device: str = "cpu") -> Iterator[Row]:
         >>> first.parameterization, first.form, first.value.limit.step
         ('NaiveExp', 'quotient', -88)
     """
-    _check_device(device)
+    require_device(device)
     for dtype in dtypes:
         for parameterization in PARAMETERIZATIONS:
             for form in FORMS:
@@ -156,13 +156,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _check_device(device: str) -> None:
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        there = f"torch sees {torch.cuda.device_count()} GPUs"
-        raise StabkitError(f"device {device!r}", f"is not there: {there}", "use --device cpu")
 
 
 def _loss(form: Form, spec: Spec) -> Callable[[Tensor], Tensor]:

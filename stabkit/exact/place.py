@@ -16,12 +16,14 @@ _PROGRAMS = (
     *(f"{_TORCH}/{part}" for part in ("distributions/", "nn/functional.py", "nn/modules/")),
     *(f"{_OWN}/{part}" for part in ("losses/", "parameterizations/", "exponentials.py")),
 )
+_GENERATED = ("<frozen", "<eval_with_key", "<torch")
+_CALLERS = (f"{_OWN}/program.py", f"{_OWN}/exact/replaying.py")  # what is above them on the stack is not the program
 
 
 def program_place() -> tuple[str, int] | None:
     """File and line of the program's deepest frame on the stack; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename not in _CALLERS:
         if _is_program(frame.f_code.co_filename):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
@@ -38,4 +40,4 @@ def _is_program(file: str) -> bool:
     if file.startswith(_PROGRAMS):
         return True
     installed = "site-packages" in file.removeprefix(_TORCH) and not file.startswith(_TORCH)
-    return installed or not file.startswith((_TORCH, _OWN, _PYTHON, "<"))
+    return installed or not file.startswith((_TORCH, _OWN, _PYTHON, *_GENERATED))

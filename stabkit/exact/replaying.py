@@ -70,8 +70,7 @@ def replay(function: Callable[..., Any], *inputs: Any, precision: int = 256, **c
         leaves = [_leaf(x) for x in inputs]
         with exactly(recorder):
             result = loss_of(function(*leaves, **constants), getattr(function, "__name__", "function"))
-            wanted = [x for x in leaves if _is_leaf(x)]
-            slopes = iter(_slopes(result, wanted))
+        slopes = iter(_slopes(result, [x for x in leaves if _is_leaf(x)], recorder))
         gradients = tuple(_reals(next(slopes)) if _is_leaf(x) else None for x in leaves)
         return Replay(_reals(result), gradients, tuple(recorder.steps), tuple(left))
 
@@ -85,11 +84,13 @@ def _is_leaf(value: Any) -> bool:
     return isinstance(value, ExactTensor)
 
 
-def _slopes(result: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+def _slopes(result: Tensor, leaves: list[Tensor], recorder: Recorder) -> list[Tensor]:
     zeros = [torch.zeros(x.shape, dtype=x.dtype) for x in leaves]
     if not result.requires_grad or not leaves:
         return zeros
-    found = torch.autograd.grad(result, leaves, torch.ones_like(result), allow_unused=True)
+    ones = torch.ones_like(result)
+    with exactly(recorder):
+        found = torch.autograd.grad(result, leaves, ones, allow_unused=True)
     return [z if g is None else g for g, z in zip(found, zeros, strict=True)]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
+from flint import arb
 
 from stabkit.exact.playback import play
 from stabkit.exact.single import single
@@ -66,6 +67,11 @@ class Pair:
     def amplification(self) -> float:
         """Bits lost by this operation beyond what its inputs had lost already."""
         return math.log2(max(self.loss_out, 1.0)) - math.log2(max(self.loss_in, 1.0))
+
+    def true_output(self, element: int) -> arb | None:
+        """What the wider run has in the place of an element of the result."""
+        row = self.wide.reals[-1] if self.wide.reals and self.wide.reals[-1] else self.wide.output
+        return arb(row[element]) if element < len(row) else None
 
 
 def side_by_side(
