@@ -80,9 +80,8 @@ def _room(o: Operation) -> str:
 
 def _row(cells: tuple[str, ...]) -> str:
     first, *rest = cells
-    return (
-        " " * 8 + f"{first:<{WIDTHS[0]}}" + "".join(f"{c:>{w}}" for c, w in zip(rest, WIDTHS[1:], strict=True))
-    ).rstrip()
+    columns = "".join(f"{c:>{w}}" for c, w in zip(rest, WIDTHS[1:], strict=True))
+    return f"      {first:<{WIDTHS[0]}}{columns}".rstrip()
 
 
 def _short(value: Num | None, digits: int = 6) -> str:
