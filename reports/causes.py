@@ -111,7 +111,11 @@ def outcome_words(finding: Finding) -> str:
         return f"{written(finding.got)}, and so it is in float64"
     got, true = _apart(finding.got, finding.truth)
     lost = f", {float(finding.excess_bits):.1f} bits lost" if finding.excess_bits is not None else ""
-    return f"{got}, true {true}{lost}"
+    return f"{got}, {TRUTH_WORDS.get(finding.claim, 'true')} {true}{lost}"
+
+
+TRUTH_WORDS = {"properties_hold": "as in float64", "guards_do_not_bind": "without guards"}
+"""What the other number is, for claims that compare a program with itself."""
 
 
 def _apart(got: object, truth: object) -> tuple[str, str]:

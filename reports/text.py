@@ -78,7 +78,8 @@ def _shares(wanted: Sequence[int], room: int) -> list[int]:
 
 
 def _target_line(target: TargetResult) -> str:
-    words = {"failed": "FAILED", "audited": "WARNED" if target.findings else "PASSED"}
+    warned = any(f.severity == "warning" for f in target.findings)
+    words = {"failed": "FAILED", "audited": "WARNED" if warned else "NOTED" if target.findings else "PASSED"}
     word = words.get(target.status, target.status.upper().replace("_", " "))
     causes = len(causes_of(target))
     of_causes = f" from {causes} causes" if causes > 1 else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -147,7 +148,8 @@ def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdi
     if inapplicable:
         return verdict("not_applicable", inapplicable), []
     failures = list(check.failures(swept))
-    found = Diagnosis(check.claim, swept, _command(job), deadline).findings(failures)
+    examined = replace(swept, examiner=check.examiner(swept))
+    found = Diagnosis(check.claim, examined, _command(job), deadline).findings(failures)
     if failures and not found:
         count = sum(len(f.judgements) for f in failures)
         return verdict("unresolved", f"{count} numbers failed in a batch and none again by itself"), []

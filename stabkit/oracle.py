@@ -8,6 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -19,10 +20,11 @@ from stabkit.arithmetic import NumberSystem, Undecided
 from stabkit.arithmetic.batch import enclose
 from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
-from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, flatten
+from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, flatten, open_truth
 from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval, Tensors
 from stabkit.errors import DefinitionError, StabkitError, printable
+from stabkit.exact.guards import guards_removed
 from stabkit.exact.playback import play
 from stabkit.exact.tensor import UnsupportedOperationError, noted_departures
 from stabkit.exact.ties import on_both_sides
@@ -196,11 +198,13 @@ class ExactProgram:
     Attributes:
         deadline: on the monotonic clock; past it hard points are given up at once.
         departures: how and where the program took numbers out of the exact world, as far as it has been run.
+        guarded: run it as it is, rather than without its clamps and eps.
     """
 
     program: Program
     deadline: float = math.inf
     departures: list[str] = field(default_factory=list, compare=False)
+    guarded: bool = True
     name: OracleName = "program"
     thrifty: bool = True
 
@@ -211,8 +215,12 @@ class ExactProgram:
 
     @property
     def why(self) -> str:
-        """How numbers left the exact world, if they did."""
-        return f"numbers leave the exact world and come back rounded ({self.departures[0]})" if self.departures else ""
+        """How the exact world was left, if it was."""
+        return f"not everything is replayed on exact numbers: {self.departures[0]}" if self.departures else ""
+
+    def reading(self) -> AbstractContextManager[Any]:
+        """Inside it, programs run on exact numbers are read as this one is."""
+        return nullcontext() if self.guarded else guards_removed()
 
     def enclosures(self, points: Points, form: Format, gradient_of: Sequence[str]) -> None:
         """None: one sample at a time."""
@@ -221,8 +229,16 @@ class ExactProgram:
         domains = {a.name: a.domain for a in self.program.target.arguments}
         seconds = _seconds_for_a_point(self.deadline)
         way = on_both_sides(partial(play, self.program))
-        with noted_departures() as left:
-            found = climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+        try:
+            with noted_departures() as left, self.reading():
+                found = climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+        except UnsupportedOperationError as error:  # on a branch that no probe took
+            self.departures.append(str(error))
+            return open_truth(sample, gradient_of)
+        except StabkitError:
+            raise
+        except Exception:  # the program's own: arguments that were moved may leave what it accepts
+            return open_truth(sample, gradient_of)
         self.departures.extend(left[:1])
         return found
 

@@ -204,6 +204,21 @@ def draws_from_the_generator(x: Tensor) -> Tensor:
     return x + torch.rand(())
 
 
+def clamped_by_the_dtype(p: Tensor) -> Tensor:
+    """What is cut off depends on the dtype."""
+    eps = torch.finfo(p.dtype).eps
+    return torch.log(p.clamp(eps, 1 - eps))
+
+
+def guarded_logarithm(p: Tensor) -> Tensor:
+    """The guard binds for every p below it."""
+    return torch.log(p + 1e-8)
+
+
+def right_logarithm(p: Tensor) -> Tensor:
+    return torch.log(p)
+
+
 @dataclass(frozen=True)
 class Planted:
     """A fault, its stable twin, and what must catch it."""
@@ -229,6 +244,8 @@ PLANTED = (
     Planted("matches_reference", forgets_the_half, remembers_the_half, ("x=[-9,9]", "y=data:[-9,9]"), squared_error),
     Planted("gradient_is_accurate", rectified_twice, returns_its_dtype, ("x=[-2,2]",), square_root_of_square),
     Planted("gradient_is_accurate", loud_at_the_kink, right_absolute, ("x=[-2,2]",), absolute),
+    Planted("properties_hold", clamped_by_the_dtype, right_logarithm, ("p=[1e-30,1]",)),
+    Planted("guards_do_not_bind", guarded_logarithm, right_logarithm, ("p=[1e-30,1]",)),
     Planted("dtype_is_kept", returns_float64, returns_its_dtype, ("x=[-1,1]",)),
     Planted("inputs_are_untouched", writes_into_its_argument, writes_into_a_copy, ("x=[-1,1]",)),
     Planted("inputs_are_untouched", writes_nan_into_its_argument, writes_into_a_copy, ("x=[-1,1]",)),

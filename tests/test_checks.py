@@ -66,6 +66,8 @@ def test_codes_and_names_are_unique_and_stable() -> None:
         "inputs_are_untouched": "STB402",
         "is_deterministic": "STB403",
         "matches_reference": "STB501",
+        "properties_hold": "STB601",
+        "guards_do_not_bind": "STB602",
     }
 
 

@@ -27,6 +27,7 @@ FLOORS = (
     ("proof",),
     ("verification",),
     ("sweep",),
+    ("meaning",),
     ("checks",),
     ("diagnosis", "dissection", "safe_range", "events", "audit_job"),
     ("auditor",),

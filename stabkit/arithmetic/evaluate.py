@@ -214,14 +214,18 @@ def _ball(result: Number) -> arb:
     return arb(result)
 
 
+def open_truth(sample: Mapping[str, Sample], gradient_of: Sequence[str]) -> Truth:
+    """What stands for a truth of which nothing is known: one open value, whatever the number of components."""
+    slopes = {name: (UNRESOLVED,) * len(flatten(sample[name])) for name in gradient_of}
+    return Truth((UNRESOLVED,), slopes, LAST_PRECISION)
+
+
 def _with_open_ends(
     best: Truth | None, form: Format, sample: Mapping[str, Sample], gradient_of: Sequence[str]
 ) -> Truth:
     """The best truth so far with what is still open marked as such."""
     if best is None:
-        return Truth(
-            (UNRESOLVED,), {name: (UNRESOLVED,) * len(flatten(sample[name])) for name in gradient_of}, LAST_PRECISION
-        )
+        return open_truth(sample, gradient_of)
 
     def closed(row: Sequence[Enclosure]) -> tuple[Enclosure, ...]:
         return tuple(e if e.is_decided(form) else UNRESOLVED for e in row)

@@ -11,6 +11,7 @@ from functools import cache
 from stabkit.finding import Severity
 from stabkit.judge import Judgement
 from stabkit.sweep import Sweep
+from stabkit.verification import Examiner
 
 NAMES = (
     "value_is_finite",
@@ -22,6 +23,8 @@ NAMES = (
     "inputs_are_untouched",
     "is_deterministic",
     "matches_reference",
+    "properties_hold",
+    "guards_do_not_bind",
 )
 
 
@@ -57,18 +60,24 @@ class Check:
     Attributes:
         applies: None if the claim can be judged on a sweep, else the reason why it cannot.
         failures: the groups of failed numbers.
+        examiner: who judges them again by themselves; a check's own where it does not compare runs with the truth.
     """
 
     claim: Claim
     applies: Callable[[Sweep], str | None]
     failures: Callable[[Sweep], Iterable[Failure]]
+    examiner: Callable[[Sweep], Examiner]
 
 
 @cache
 def checks() -> tuple[Check, ...]:
     """All checks, in the order they are reported."""
     modules = (importlib.import_module(f"stabkit.checks.{name}") for name in NAMES)
-    return tuple(Check(m.CLAIM, m.applies, m.failures) for m in modules)
+    return tuple(Check(m.CLAIM, m.applies, m.failures, getattr(m, "examiner", _of_sweep)) for m in modules)
+
+
+def _of_sweep(sweep: Sweep) -> Examiner:
+    return sweep.examiner
 
 
 def grouped(judgements: Iterable[Judgement]) -> Iterable[Failure]:

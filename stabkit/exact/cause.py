@@ -57,6 +57,13 @@ def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool,
     return _of_step(blamed, relevant, form)
 
 
+def cause_of_difference(step: Step) -> str:
+    """Which kind of constant makes an operation give something else in another reading of the program."""
+    if step.name in CLAMPING or step.name in SUMS:
+        return "clamp"
+    return "branch" if step.name.startswith(("where", "threshold")) else "approximation"
+
+
 def blamed_step(pairs: Sequence[Pair], got: float, in_gradient: bool) -> Step | None:
     """The operation that went wrong: the first whose result is not finite, else the one that lost most bits."""
     if not math.isfinite(got):

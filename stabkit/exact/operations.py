@@ -21,6 +21,7 @@ from stabkit.exact.elementwise import (
     larger,
     smaller,
 )
+from stabkit.exact.guards import without_guard
 from stabkit.exact.movement import COPIES, is_view, moved, viewed
 from stabkit.exact.tensor import DISPATCH, UnsupportedOperationError, balls_of, exact, item_of, overwrite
 
@@ -50,6 +51,9 @@ def dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     out = kwargs.pop("out", None)
     if out is not None:
         raise UnsupportedOperationError(f"{name} with out=")
+    unguarded = without_guard(name, args, kwargs)
+    if unguarded is not None:
+        return unguarded
     handler = _handler(func, name)
     if handler is not None:
         return handler(*args, **kwargs)
