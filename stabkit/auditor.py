@@ -20,6 +20,7 @@ from stabkit.errors import DomainError, StabkitError, printable
 from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
+from stabkit.headroom import headroom
 from stabkit.judge import Kind
 from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, require_device, rows_of
@@ -31,6 +32,7 @@ from stabkit.verification import Examiner
 
 SWEEP_SHARE = 0.6  # of a dtype's time; the rest is for shrinking and causes
 PROBES = 5
+MOST_ROOMS = 12  # operations nearest to the ends of the dtype, in results
 FEWEST_POINTS = 30  # judged, for a claim to be called passed although time ended the search
 OF_CALLS = ("dtype_is_kept", "inputs_are_untouched", "is_deterministic")  # claims on calls, not on numbers
 NOTHING_DECIDED = "the truth is undefined or unresolved at every point judged; check the reference and the domains"
@@ -134,7 +136,7 @@ def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -
         verdict, found = _claim(job, swept, check, deadline)
         verdicts.append(verdict)
         findings += found
-    return Judged(program.form.name, verdicts, findings, _coverage(job, swept))
+    return Judged(program.form.name, verdicts, findings, _coverage(job, swept), headroom(swept)[:MOST_ROOMS])
 
 
 def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdict, list[Finding]]:

@@ -52,6 +52,7 @@ class Collected:
             verdicts=[v for j in self.judged for v in j.verdicts],
             findings=sorted((f for j in self.judged for f in j.findings), key=lambda f: f.extremeness),
             coverage=[j.coverage for j in self.judged if j.coverage],
+            headroom=[h for j in self.judged for h in j.headroom],
             ranges=[r for event in self.ranged for r in event.ranges],
             seconds=round(self.seconds, 2),
         )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stabkit.finding import Coverage, Finding, SafeRange, Status, Verdict
+from stabkit.finding import Coverage, Finding, Headroom, SafeRange, Status, Verdict
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -21,6 +21,7 @@ class Judged(msgspec.Struct, frozen=True, tag="judged"):
     verdicts: list[Verdict]
     findings: list[Finding]
     coverage: Coverage | None
+    headroom: list[Headroom] = []
 
 
 class Ranged(msgspec.Struct, frozen=True, tag="ranged"):

@@ -119,6 +119,28 @@ class Coverage(msgspec.Struct, frozen=True):
     certified: int = 0
 
 
+class Headroom(msgspec.Struct, frozen=True):
+    """How far an operation of one line stayed from the ends of the dtype, at everyday inputs.
+
+    Attributes:
+        operation: its name, with `(backward)` where it computes slopes.
+        smallest, largest: sizes of its finite nonzero results.
+        above: binades from the largest of them to the largest float.
+        below: binades from the smallest of them to the smallest normal float; None for sums, which do not underflow.
+        overflowed: some result was infinite.
+    """
+
+    dtype: str
+    file: str
+    line: int
+    operation: str
+    smallest: float
+    largest: float
+    above: float
+    below: float | None
+    overflowed: bool
+
+
 class Ending(msgspec.Struct, frozen=True):
     """Why a safe range ends where it does: what became of the neighbouring float beyond.
 
@@ -173,6 +195,7 @@ class TargetResult(msgspec.Struct, frozen=True):
     findings: list[Finding] = []
     coverage: list[Coverage] = []
     ranges: list[SafeRange] = []
+    headroom: list[Headroom] = []
     seconds: float = 0.0
 
 

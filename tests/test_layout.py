@@ -27,7 +27,7 @@ FLOORS = (
     ("proof",),
     ("verification",),
     ("sweep",),
-    ("meaning",),
+    ("meaning", "headroom"),
     ("checks",),
     ("diagnosis", "dissection", "safe_range", "events", "audit_job"),
     ("auditor",),

@@ -18,7 +18,7 @@ from flint import arb
 from stabkit.exact.playback import play
 from stabkit.exact.single import single
 from stabkit.exact.steps import Alone, Recorder, Step
-from stabkit.program import Caller, Program, points_of
+from stabkit.program import Caller, Points, Program, points_of
 
 EXACT_BITS = 256
 
@@ -29,12 +29,17 @@ def trace(program: Program, sample: Mapping[str, Any], by_itself: bool = False) 
     Args:
         by_itself: whether each operation is also run by itself on exact numbers.
     """
-    caller, recorder = Caller(program), Recorder(by_itself=_single if by_itself else None)
-    points = points_of(sample, program.target.arguments, program.form)
+    recorder = Recorder(by_itself=_single if by_itself else None)
+    trace_points(program, points_of(sample, program.target.arguments, program.form), recorder)
+    return recorder.steps
+
+
+def trace_points(program: Program, points: Points, recorder: Recorder) -> None:
+    """Records one run at one sample, or at many where the program takes them together."""
+    caller = Caller(program)
     leaves = caller.leaves(points, single=not program.batched, gradients=True)
     with recorder, contextlib.suppress(Exception):  # what it did before it raised tells enough
         caller.differentiated(leaves)
-    return recorder.steps
 
 
 def _single(func: Any, args: Any, kwargs: Any) -> Alone | None:

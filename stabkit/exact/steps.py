@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stabkit.exact.place import program_place
 from stabkit.exact.tensor import ExactTensor, balls_of
 
-LARGEST_RECORDED = 256  # elements; a witness is one sample
+LARGEST_RECORDED = 256  # elements of one sample
 
 Doubles: TypeAlias = tuple[float, ...]
 Reals: TypeAlias = tuple[arb, ...]
@@ -69,17 +69,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         exact: the run is on exact numbers.
         by_itself: what an operation gives by itself on exact numbers, where that is asked for.
+        most_elements: larger tensors are left out.
     """
 
-    def __init__(self, exact: bool = False, by_itself: Callable[[Any, Any, Any], Alone | None] | None = None) -> None:
+    def __init__(
+        self,
+        exact: bool = False,
+        by_itself: Callable[[Any, Any, Any], Alone | None] | None = None,
+        most_elements: int = LARGEST_RECORDED,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.exact, self.by_itself = exact, by_itself
+        self.exact, self.by_itself, self.most_elements = exact, by_itself, most_elements
         self.steps: list[Step] = []
         self._places: dict[int, tuple[str, int] | None] = {}  # by the number of the autograd node
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        numbers = [x for x in leaves_in((*args, *kwargs.values())) if _is_number(x)]
+        numbers = [x for x in leaves_in((*args, *kwargs.values())) if self._is_number(x)]
         if func.is_view or not numbers:
             return self._noting_place(func(*args, **kwargs))
         before, exactly = [_elements(x) for x in numbers], [_reals(x) for x in numbers] if self.exact else []
@@ -92,6 +98,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             reals = (*exactly, _reals(out)) if self.exact else ()
             self.steps.append(Step(name, tuple(before), _elements(out), backward, reals, place, alone))
         return result
+
+    def _is_number(self, x: Any) -> bool:
+        if isinstance(x, Tensor):
+            return x.is_floating_point() and x.numel() <= self.most_elements
+        return isinstance(x, float)
 
     def _noting_place(self, result: Any) -> Any:
         self._place()
@@ -114,10 +125,6 @@ def leaves_in(values: Iterable[Any]) -> Iterator[Any]:
             yield from leaves_in(v)
         else:
             yield v
-
-
-def _is_number(x: Any) -> bool:
-    return (isinstance(x, Tensor) and x.is_floating_point() and x.numel() <= LARGEST_RECORDED) or isinstance(x, float)
 
 
 def _elements(x: Any) -> Doubles:

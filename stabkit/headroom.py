@@ -1,0 +1,67 @@
+"""How far each operation of a program stayed from overflow and underflow over the everyday samples of a sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from stabkit.exact.cause import PRODUCTS
+from stabkit.exact.place import near
+from stabkit.exact.shadow import trace_points
+from stabkit.exact.steps import Recorder, Step
+from stabkit.finding import Headroom
+from stabkit.floats import Format
+from stabkit.program import points_of, points_of_many
+from stabkit.sweep import Sweep
+
+MOST_SAMPLES, MOST_LONE = 256, 24
+MOST_ELEMENTS = 100_000
+
+
+def headroom(sweep: Sweep) -> list[Headroom]:
+    """The room that each operation had, the least first; empty where no everyday sample was judged.
+
+    Only products, quotients and powers underflow: a small sum is a small number.
+    """
+    program, form = sweep.program, sweep.program.form
+    everyday = [s for s, r in zip(sweep.samples, sweep.remote, strict=True) if r == 0]
+    recorder = Recorder(most_elements=MOST_ELEMENTS)
+    if program.batched and everyday:
+        trace_points(program, points_of_many(everyday[:MOST_SAMPLES], sweep.arguments, form), recorder)
+    elif everyday:
+        for sample in everyday[:MOST_LONE]:
+            trace_points(program, points_of(sample, sweep.arguments, form), recorder)
+    rooms = [_room(steps, form) for steps in _by_place(recorder.steps)]
+    return sorted((r for r in rooms if r is not None), key=_least)
+
+
+def _by_place(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    """The steps of each operation of each line."""
+    groups: dict[tuple[str, bool, tuple[str, int]], list[Step]] = {}
+    for s in steps:
+        if s.place is not None:
+            groups.setdefault((s.name, s.backward, s.place), []).append(s)
+    return groups.values()
+
+
+def _room(steps: list[Step], form: Format) -> Headroom | None:
+    sizes = [abs(v) for s in steps for v in s.output if v and math.isfinite(v)]
+    if not sizes or steps[0].place is None:
+        return None
+    shrinks = steps[0].name in PRODUCTS
+    file, line = steps[0].place
+    return Headroom(
+        dtype=form.name,
+        file=near(file),
+        line=line,
+        operation=steps[0].label,
+        smallest=min(sizes),
+        largest=max(sizes),
+        above=round(math.log2(form.largest) - math.log2(max(sizes)), 1),
+        below=round(math.log2(min(sizes)) - math.log2(form.smallest_normal), 1) if shrinks else None,
+        overflowed=any(math.isinf(v) for s in steps for v in s.output),
+    )
+
+
+def _least(room: Headroom) -> float:
+    return 0.0 if room.overflowed else min(room.above, math.inf if room.below is None else room.below)
