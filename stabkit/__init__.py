@@ -6,7 +6,8 @@ from typing import Any as _Any
 
 __version__ = "0.1.0"
 
-_LATER: dict[str, str] = {}  # public name -> module that has it; torch is loaded where one is first used
+# Public name -> module that has it; torch is loaded where one is first used.
+_LATER: dict[str, str] = {"record": "stabkit.observation"}
 
 # In a checkout `reference`, `suites` and `reports` stand beside this folder instead of inside it.
 _ROOT = _Path(__file__).resolve().parent.parent
