@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,33 +102,38 @@ def address_of(thing: Any) -> Address:
         >>> address_of(torch.nn.functional.mse_loss).target
         'torch.nn.functional:mse_loss'
     """
-    original = getattr(thing, "_torchdynamo_orig_callable", None) or getattr(thing, "_orig_mod", None)
-    for candidate, note in ((thing, ""), (original, "the function before torch.compile is named")):
-        home = None if candidate is None else _home(candidate)
-        place, notes = _place(home[0]) if home else ("", ())
-        if home and place:
-            return Address(f"{place}:{home[1]}", (*notes, *([note] if note else [])))
-    if isinstance(thing, torch.nn.Module) and _is_built_without_arguments(type(thing)):
-        address = address_of(type(thing))
-        return replace(address, notes=(*address.notes, f"{type(thing).__name__} is built anew, with no argument"))
+    original = uncompiled(thing)
+    note = () if original is thing else ("the original is named, not what torch.compile made of it",)
+    for candidate, notes in ((original, note), (thing, ())):
+        for module, dotted in _homes(candidate):
+            place, more = _place(module)
+            if place:
+                return Address(f"{place}:{dotted}", (*more, *notes))
+    if isinstance(original, torch.nn.Module) and _is_built_without_arguments(type(original)):
+        address = address_of(type(original))
+        return replace(address, notes=(*address.notes, f"{type(original).__name__} is built anew, with no argument"))
     return Address(
-        f"{_source_of(thing) or 'MODULE'}:{UNNAMED}",
+        f"{_source_of(original) or 'MODULE'}:{UNNAMED}",
         (f"what was watched has no name at the top of a module: give it one, and write it in place of {UNNAMED}",),
     )
 
 
-def _home(thing: Any) -> tuple[str, str] | None:
-    """The loaded module and the dotted name in it that lead to an object."""
+def uncompiled(thing: Any) -> Any:
+    """What `torch.compile` was given, or the thing itself."""
+    if isinstance(thing, torch.nn.Module):
+        return getattr(thing, "_orig_mod", thing)
+    return getattr(thing, "_torchdynamo_orig_callable", thing)
+
+
+def _homes(thing: Any) -> Iterator[tuple[str, str]]:
+    """The loaded modules and the dotted names in them that lead to an object, where it was defined first."""
     module, dotted = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if module in sys.modules and dotted and _is(_at(sys.modules[module], dotted), thing):
-        return module, dotted
+        yield module, dotted
     found = [(m, n) for m, names in _namespaces(thing) for n, v in list(names.items()) if _is(v, thing)]
-    if found:
-        return min(found, key=lambda home: home[0] == "__main__")
+    yield from sorted(found, key=lambda home: home[0] == "__main__")
     if isinstance(thing, MethodType):
-        home = _home(thing.__self__)
-        return (home[0], f"{home[1]}.{thing.__func__.__name__}") if home else None
-    return None
+        yield from ((m, f"{name}.{thing.__func__.__name__}") for m, name in _homes(thing.__self__))
 
 
 def _at(module: ModuleType, dotted: str) -> Any:
@@ -141,7 +147,7 @@ def _place(name: str) -> tuple[str, tuple[str, ...]]:
     """How a fresh process is told of a loaded module: its name, or its file; '' where it has neither."""
     module = sys.modules.get(name)
     file, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
-    if name == "__main__" and spec is None:
+    if module is sys.modules["__main__"] and spec is None:
         again = "the file runs once more when it is audited: keep its loop below if __name__ == '__main__'"
         return (_shown(file), (again,)) if file else ("", ())
     name = spec.name if spec else name
@@ -173,4 +179,4 @@ def _is_built_without_arguments(cls: type) -> bool:
         inspect.signature(cls).bind()
     except (TypeError, ValueError):
         return False
-    return _home(cls) is not None
+    return any(_homes(cls))

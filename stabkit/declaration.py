@@ -161,14 +161,14 @@ def _declaration(
     parameter: Parameter | None = leaves.get(name) or (Built(name, family, inner) if family else None)
     if parameter is None and "literal" in forms:
         parameter = Fixed(name, Literal(seen.firsts[name]))
+    if parameter is None or not _reads_back(parameter):
+        return None, [f"{name}: cannot be declared ({', '.join(forms)}); audit a function that builds it from tensors"]
     used = "tensor" if name in leaves else family or "literal"
     notes = [f"{name}: {form} in {n} of {seen.calls} calls" for form, n in forms.items() if form != used]
     left_out = seen.calls - sum(forms.values())
     notes += [f"{name}: left out in {left_out} of {seen.calls} calls"] if left_out else []
     if used == "literal" and name in seen.varying:
         notes.append(f"{name}: its value varies from call to call; the first is declared")
-    if parameter is None or not _reads_back(parameter):
-        return None, [*notes, f"{name}: cannot be written as --arg; audit a function that builds it from tensors"]
     return parameter, notes
 
 

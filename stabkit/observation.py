@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import torch
 
-from stabkit.address import Address, address_of, references
+from stabkit.address import Address, address_of, references, uncompiled
 from stabkit.declaration import Summary, summarize
 from stabkit.domain import Parameter
 from stabkit.errors import TargetError, printable
@@ -170,7 +170,8 @@ def _replaced(function: Callable[..., Any], watched: Watched) -> Callable[[], No
 
 def _signature_of(loss: Callable[..., Any]) -> inspect.Signature | None:
     try:
-        return inspect.signature(loss.forward if isinstance(loss, torch.nn.Module) else loss)
+        original = uncompiled(loss)
+        return inspect.signature(original.forward if isinstance(original, torch.nn.Module) else original)
     except (TypeError, ValueError):
         return None
 

@@ -104,12 +104,12 @@ def _form(seen: Seen, name: str, value: Any, layout: dict[str, Shape]) -> str:
     if isinstance(value, Distribution):
         parameters = _parameters_of(value)
         forms = {_see_tensor(seen, f"{name}.{n}", x, layout) for n, x in parameters.items()}
-        return type(value).__name__ if forms == {"tensor"} else f"a {type(value).__name__} distribution"
+        return type(value).__name__ if forms == {"tensor"} else f"{type(value).__name__} distribution"
     if _is_plain(value):
         if value != seen.firsts.setdefault(name, copy.deepcopy(value)):
             seen.varying.add(name)
         return "literal"
-    return f"a {type(value).__name__}"
+    return f"{type(value).__name__} object"
 
 
 def _is_plain(value: Any) -> bool:
@@ -147,11 +147,13 @@ def _parameters_of(distribution: Distribution) -> dict[str, Tensor]:
     own = vars(distribution)
     names = [n for n in distribution.arg_constraints if n in own or type(getattr(family, n, None)) is property]
     if {"probs", "logits"} <= set(names):  # one of them was computed from the other
-        names.remove("logits" if own.get("_param") is own["probs"] else "probs")
+        names.remove("logits" if own.get("_param") is own.get("probs") else "probs")
     values = {n: getattr(distribution, n) for n in names}
     takes = inspect.signature(family).parameters
+    needed = {n for n, p in takes.items() if p.default is not None}
     most = len(distribution.batch_shape) + 1  # a matrix cannot be drawn number by number
-    if not all(n in takes and isinstance(v, Tensor) and v.dim() <= most for n, v in values.items()):
+    is_told = needed <= set(values) <= set(takes)
+    if not is_told or not all(isinstance(v, Tensor) and v.dim() <= most for v in values.values()):
         return {}
     return values
 

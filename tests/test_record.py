@@ -1,0 +1,555 @@
+"""Watching a loss in a user's loop: what is seen, how it is declared, and that nothing of the loop changes."""
+
+import gc
+import importlib
+import io
+import math
+import shlex
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, LogNormal, Multinomial, Normal
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import stabkit
+from stabkit.audit_job import Job
+from stabkit.auditor import audit_target
+from stabkit.declaration import domain_of, shapes_of
+from stabkit.domain import Interval, parse_parameter
+from stabkit.errors import TargetError
+from stabkit.events import Begun, Ended, Judged
+from stabkit.floats import FORMATS
+from stabkit.observation import Watched
+from stabkit.observed import Observed
+from stabkit.search.lattice import Lattice
+
+LOSSES = """
+import torch
+from torch import nn
+
+def loss(pred, target, scale, *, reduction="mean"):
+    if pred.isnan().any():
+        raise ValueError("pred is NaN")
+    return torch.nn.functional.cross_entropy(pred / scale, target, reduction=reduction)
+
+def squares(x, weight, temperature, beta=1.0):
+    return beta * ((x * weight) ** 2).sum(-1) / temperature
+
+def divergence(q):
+    return torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(-1)
+
+def make(power):
+    def closure(x):
+        return x ** power
+    return closure
+
+class Model(nn.Module):
+    def __init__(self, power=2):
+        super().__init__()
+        self.power = power
+    def forward(self, x):
+        return x ** self.power
+    def cost(self, x):
+        return self.forward(x)
+    @classmethod
+    def of_class(cls, x):
+        return x * 2
+    @staticmethod
+    def of_nothing(x):
+        return x * 3
+
+class Needy(nn.Module):
+    def __init__(self, power):
+        super().__init__()
+        self.power = power
+    def forward(self, x):
+        return x ** self.power
+
+model = Model(3)
+"""
+TRAINING = "from watched_losses import loss as cost\ndef step(*args): return cost(*args)\n"
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Two loaded modules of a user: the losses, and the loop that imports one of them under another name."""
+    (tmp_path / "watched_losses.py").write_text(LOSSES)
+    (tmp_path / "watched_training.py").write_text(TRAINING)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("watched_losses"), importlib.import_module("watched_training")
+    for name in ("watched_losses", "watched_training"):
+        sys.modules.pop(name)
+
+
+@pytest.fixture
+def losses(modules: tuple[Any, Any]) -> Any:
+    return modules[0]
+
+
+def silent() -> io.StringIO:
+    return io.StringIO()
+
+
+def declared(*calls: tuple[Any, ...], function: Callable[..., Any] | None = None) -> list[str]:
+    """The declarations of a function's arguments after these calls, each of which must read back as itself."""
+    with stabkit.record(function or (lambda x, y=None: x), silent()) as watched:
+        for call in calls:
+            watched(*call)
+    for parameter in watched.arguments:
+        assert parse_parameter(str(parameter)) == parameter
+    return [str(parameter) for parameter in watched.arguments]
+
+
+def audited(command: str) -> tuple[Begun, Judged]:
+    """What an audit with exactly the words of a command says; it must come to a verdict."""
+    words = shlex.split(command)
+    assert words[:2] == ["stabkit", "audit"]
+    assert set(words[3::2]) <= {"--arg"}
+    events = list(audit_target(Job(words[2], tuple(words[4::2]), dtypes=("float32",), seconds=6.0)))
+    begun, judged, ended = events[0], events[1], events[-1]
+    assert isinstance(ended, Ended)
+    assert ended.status in ("audited", "failed"), ended.reason
+    assert isinstance(begun, Begun)
+    assert isinstance(judged, Judged)
+    assert begun.arguments == words[4::2]
+    assert judged.coverage is not None
+    assert judged.coverage.raised == 0
+    return begun, judged
+
+
+def test_calls_through_every_module_that_imported_the_function_are_seen_and_written_as_a_command(
+    modules: tuple[Any, Any],
+) -> None:
+    losses, training = modules
+    original, output = losses.loss, io.StringIO()
+    with stabkit.record(losses.loss, output) as watched:
+        training.step(torch.tensor([[-4.05, 5.0, 1.0]], requires_grad=True), torch.tensor([2]), torch.tensor(0.25))
+        pred = torch.tensor([[0.0, 5.13, 1.0], [1.0, 1.0, 1.0]], requires_grad=True)
+        losses.loss(pred, target=torch.tensor([0, 1]), scale=torch.tensor(3.37), reduction="none")
+    assert losses.loss is training.cost is original
+    assert watched.calls == 2
+    assert output.getvalue() == (
+        "# 2 calls of watched_losses:loss seen\n"
+        "# reduction: left out in 1 of 2 calls\n"
+        "stabkit audit watched_losses:loss --arg 'pred=[-4.1,5.2]@[*,3]' --arg 'target=data:index[0,3)'"
+        """ --arg 'scale=data:[0.25,3.4]@[*,1]' --arg "reduction=='none'"\n"""
+    )
+    assert output.getvalue().splitlines()[-1] == watched.command
+    audited(watched.command)
+
+
+def test_references_come_back_after_an_exception_which_passes_unchanged(modules: tuple[Any, Any]) -> None:
+    losses, training = modules
+    original, static, own = losses.loss, vars(losses.Model)["of_nothing"], dict(vars(losses.model))
+    before = {m: dict(vars(m)) for m in (losses, training)}
+    watched: list[Watched] = []
+
+    def loop() -> None:
+        with (
+            stabkit.record(original, silent()) as yielded,
+            stabkit.record(losses.Model.of_nothing, silent()),
+            stabkit.record(losses.model.cost, silent()),
+            stabkit.record(losses.Model.of_class, silent()),
+            stabkit.record(losses.model, silent()),
+        ):
+            watched.append(yielded)
+            assert losses.loss is not original
+            losses.loss(torch.tensor([[math.nan, 1.0]]), torch.tensor([0]), torch.tensor(1.0))
+
+    with pytest.raises(ValueError, match="pred is NaN"):
+        loop()
+    assert {m: dict(vars(m)) for m in (losses, training)} == before
+    assert all(vars(m)[n] is v for m, names in before.items() for n, v in names.items())
+    assert vars(losses.Model)["of_nothing"] is static
+    assert isinstance(vars(losses.Model)["of_class"], classmethod)
+    assert dict(vars(losses.model)) == own
+    assert watched[0].calls == 1
+    assert watched[0].notes == ("pred: 1 of its numbers were NaN, which is not declared",)
+
+
+def test_a_module_that_is_imported_inside_the_block_gets_the_function_back(losses: Any) -> None:
+    sys.modules.pop("watched_training")
+    with stabkit.record(losses.loss, silent()) as watched:
+        training = importlib.import_module("watched_training")
+        training.step(torch.ones(1, 3), torch.tensor([0]), torch.tensor(1.0))
+    assert watched.calls == 1
+    assert training.cost is losses.loss
+
+
+def test_a_module_instance_is_watched_by_its_calls_and_named(losses: Any) -> None:
+    with stabkit.record(losses.model, silent()) as watched:
+        losses.model(x=torch.tensor([0.5, -1.5]))
+        watched(torch.tensor([2.53]))
+    assert not losses.model._forward_pre_hooks
+    assert watched.command == "stabkit audit watched_losses:model --arg 'x=[-1.5,2.6]'"
+    losses.model(torch.tensor([9.0]))
+    assert watched.calls == 2
+    audited(watched.command)
+
+
+def test_an_instance_without_a_name_is_named_by_its_class_or_asks_for_a_name(losses: Any) -> None:
+    for module, target, note in (
+        (losses.Model(5), "watched_losses:Model", "Model is built anew, with no argument"),
+        (losses.Needy(2), "watched_losses.py:NAME", "what was watched has no name at the top of a module"),
+    ):
+        with stabkit.record(module, silent()) as watched:
+            module(torch.tensor([0.5]))
+        assert shlex.split(watched.command)[2] == target
+        assert watched.notes[0].startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("model.cost", "model.cost"), ("Model.of_class", "Model.of_class"), ("Model.of_nothing", "Model.of_nothing")],
+)
+def test_bound_class_and_static_methods_are_watched_through_their_owner(losses: Any, path: str, target: str) -> None:
+    owner, name = getattr(losses, path.partition(".")[0]), path.partition(".")[2]
+    with stabkit.record(getattr(owner, name), silent()) as watched:
+        truth = getattr(owner, name)(torch.tensor([0.5]))
+    assert torch.equal(truth, getattr(owner, name)(torch.tensor([0.5])))
+    assert watched.command == f"stabkit audit watched_losses:{target} --arg 'x=[0.5,0.5]'"
+    audited(watched.command)
+
+
+def test_a_closure_is_watched_by_calling_what_the_block_yields(losses: Any) -> None:
+    closure, output = losses.make(3), io.StringIO()
+    with stabkit.record(closure, output) as watched:
+        assert torch.equal(watched(torch.tensor([2.5])), torch.tensor([15.625]))
+    assert shlex.split(watched.command)[2] == "watched_losses.py:NAME"
+    assert "give it one, and write it in place of NAME" in output.getvalue()
+
+
+def test_without_a_call_it_says_what_to_call(losses: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with stabkit.record(losses.make(2)) as watched:
+        pass
+    assert (watched.calls, watched.command, watched.arguments) == (0, "", ())
+    assert "call the object that `with` yields" in capsys.readouterr().err
+
+
+def test_a_function_of_a_script_is_named_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "my script.py"
+    script.write_text("def f(x): return x * 2\n")
+    main = ModuleType("__main__")
+    main.__file__ = str(script)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    exec(script.read_text(), vars(main))
+    with stabkit.record(vars(main)["f"], silent()) as watched:
+        vars(main)["f"](torch.tensor([0.5]))
+    assert watched.command == "stabkit audit 'my script.py:f' --arg 'x=[0.5,0.5]'"
+    assert watched.notes == (
+        "the file runs once more when it is audited: keep its loop below if __name__ == '__main__'",
+    )
+    audited(watched.command)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "text"),
+    [
+        (torch.tensor([-4.05, 5.13]), "x=[-4.1,5.2]"),
+        (torch.tensor([2.12e-7, 3.31]), "x=[2.1e-07,3.4]"),
+        (torch.tensor([0.0, 0.5]), "x=[0.0,0.5]"),
+        (torch.tensor([0.0, 0.5, 1.0]), "x=unit"),
+        (torch.tensor([-0.0, 0.5]), "x=[0.0,0.5]"),
+        (torch.tensor([5e-324, 1.79e308], dtype=torch.float64), "x=[5e-324,1.79e+308]"),
+        (torch.tensor([-math.inf, 3.12]), "x=[-inf,3.2]"),
+        (torch.tensor([0.25, math.inf]), "x=[0.25,inf]"),
+        (torch.tensor([math.inf, -math.inf]), "x=[-inf,inf]"),
+        (torch.tensor([0.0, 255.0, 3.0]), "x=int[0,255]"),
+        (torch.tensor([0.0, 256.0]), "x=[0.0,260.0]"),
+        (torch.tensor([1e30]), "x=[1e+30,1.1e+30]"),
+        (torch.tensor([-1.0, 1.0, 1.0]), "x=choice{-1,1}"),
+        (torch.tensor([-1.0, 0.0, 1.0]), "x=int[-1,1]"),
+        (torch.tensor([3, 9, 0]), "x=index[0,10)"),
+        (torch.tensor([3, -100]), "x=index[-100,4)"),
+        (torch.tensor([255], dtype=torch.uint8), "x=index[0,256)"),
+        (torch.tensor([True]), "x=bool"),
+        (torch.tensor([[0.25, 0.75], [1.0, 0.0]]), "x=simplex@[*,2]"),
+        (torch.tensor([[0.25, 0.75], [1.0, 0.5]]), "x=[0.25,1.0]@[*,2]"),
+        (torch.tensor([0.25, 0.75]), "x=[0.25,0.75]"),
+        (torch.tensor([0.5, 65504.0], dtype=torch.float16), "x=[0.5,66000.0]"),
+        (torch.tensor(0.25), "x=[0.25,0.25]"),
+        (torch.ones(2, 3, 512, 512) / 3, "x=[0.33,0.34]@[*,3,128,128]"),
+    ],
+)
+def test_one_tensor_is_declared(tensor: Tensor, text: str) -> None:
+    assert declared((tensor,)) == [text]
+
+
+def test_whole_numbers_that_are_differentiated_are_where_they_happened_to_be() -> None:
+    assert declared((torch.tensor([0.0, 2.0], requires_grad=True),)) == ["x=[0.0,2.0]"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_softmax_of_every_dtype_is_a_simplex_and_its_logarithm_is_none(dtype: torch.dtype) -> None:
+    logits = torch.linspace(-9, 7, 40_000).reshape(4, 10_000).sin() * 8
+    assert declared((logits.to(dtype).softmax(-1),)) == ["x=simplex@[*,10000]"]
+    assert declared((logits.to(dtype).softmax(-1) * 1.25,)) != ["x=simplex@[*,10000]"]
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=6))
+def test_every_number_observed_is_a_legal_value_of_what_is_declared(values: list[float]) -> None:
+    x = torch.tensor(values, dtype=torch.float32, requires_grad=True)
+    with stabkit.record(lambda x: x, silent()) as watched:
+        watched(x)
+    domain = watched.arguments[0].domain  # type: ignore[union-attr]
+    assert isinstance(domain, Interval)
+    assert parse_parameter(str(watched.arguments[0])) == watched.arguments[0]
+    assert all(Lattice(domain, FORMATS["float32"]).contains(v) for v in values)
+    finite = [v for v in values if math.isfinite(v)]
+    if len(finite) == len(values):
+        assert (domain.low > 0) == (min(values) > 0)
+        assert (domain.high < 0) == (max(values) < 0)
+
+
+def test_extremes_run_over_all_calls_and_dtypes() -> None:
+    calls = [(torch.tensor([0.5, v], dtype=d),) for v, d in ((-2.0, torch.float16), (7.25, torch.float64))]
+    assert declared(*calls) == ["x=[-2.0,7.3]"]
+    assert declared((torch.tensor([[0.5, 0.5]]),), (torch.tensor([[0.5, 0.25]]),)) == ["x=[0.25,0.5]@[*,2]"]
+    assert declared((torch.tensor([1.0]),), (torch.tensor([1.5]),)) == ["x=[1.0,1.5]"]
+
+
+@pytest.mark.parametrize(
+    ("layouts", "shapes"),
+    [
+        ([{"x": (8, 3), "y": (8,)}], {"x": (True, (3,)), "y": (True, ())}),
+        ([{"x": (8, 3), "y": (3,)}], {"x": (True, (3,)), "y": (False, (3,))}),
+        ([{"x": (3, 3), "y": (3,)}, {"x": (8, 3), "y": (3,)}], {"x": (True, (3,)), "y": (False, (3,))}),
+        ([{"x": (8, 3), "y": (1, 3)}], {"x": (True, (3,)), "y": (False, (1, 3))}),
+        ([{"y": (1, 3), "x": (8, 3)}], {"y": (False, (1, 3)), "x": (True, (3,))}),
+        ([{"x": (5, 2), "y": (7, 2)}], {"x": (False, (5, 2)), "y": (False, (7, 2))}),
+        ([{"x": (5, 2), "y": (7, 2), "t": ()}], {"x": (False, (5, 2)), "y": (False, (7, 2)), "t": (False, (1,))}),
+        ([{"x": (8, 3, 2), "t": ()}], {"x": (True, (3, 2)), "t": (True, (1, 1))}),
+        ([{"x": (), "t": ()}], {"x": (True, ()), "t": (True, ())}),
+        ([{"x": (4, 9), "y": (4, 9)}, {"x": (2, 6), "y": (2, 6)}], {"x": (True, (6,)), "y": (True, (6,))}),
+    ],
+)
+def test_the_batch_is_what_arguments_share(layouts: list[Any], shapes: dict[str, Any]) -> None:
+    assert shapes_of(layouts)[0] == shapes
+
+
+def test_sizes_that_vary_are_noted() -> None:
+    assert shapes_of([{"x": (4, 9)}, {"x": (3, 9)}])[1] == []
+    assert shapes_of([{"x": (4, 9)}, {"x": (4, 6)}])[1] == [
+        "x: its shape varies from call to call; the smallest sizes are declared"
+    ]
+
+
+def test_arguments_of_different_shapes_are_audited_as_they_were_observed(losses: Any) -> None:
+    with stabkit.record(losses.squares, silent()) as watched:
+        x = torch.linspace(-2, 2, 6).reshape(2, 3).requires_grad_()
+        losses.squares(x, torch.tensor([0.5, 1.0, 2.5]), torch.tensor(1.5), 0.5)
+        losses.squares(x, torch.tensor([0.5, 1.0, 2.5]), torch.tensor(2.5), 0.75)
+    assert [str(a) for a in watched.arguments] == [
+        "x=[-2.0,2.0]@[*,3]", "weight=data:[0.5,2.5]@[3]", "temperature=data:[1.5,2.5]@[*,1]", "beta==0.5",
+    ]  # fmt: skip
+    assert watched.notes == ("beta: its value varies from call to call; the first is declared",)
+    audited(watched.command)
+
+
+def test_a_distribution_is_declared_by_its_parameters_and_audits(losses: Any) -> None:
+    with stabkit.record(losses.divergence, silent()) as watched:
+        loc, log_scale = torch.tensor([[-1.5, 2.0]]), torch.tensor([[0.0, -0.5]], requires_grad=True)
+        losses.divergence(Normal(loc, log_scale.exp()))
+    assert [str(a) for a in watched.arguments] == ["q=Normal(loc:data:[-1.5,2.0]@[*,2],scale:[0.6,1.0]@[*,2])"]
+    audited(watched.command)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "text"),
+    [
+        (Bernoulli(logits=torch.tensor([0.5])), "x=Bernoulli(logits:[0.5,0.5])"),
+        (Bernoulli(probs=torch.tensor([0.5])), "x=Bernoulli(probs:[0.5,0.5])"),
+        (Categorical(probs=torch.tensor([[0.5, 1.5]])), "x=Categorical(probs:simplex@[*,2])"),
+        (LogNormal(torch.tensor([0.5]), torch.tensor([0.25])), "x=LogNormal(loc:[0.5,0.5],scale:[0.25,0.25])"),
+        (Normal(0.5, 0.25), "x=Normal(loc:[0.5,0.5],scale:[0.25,0.25])"),
+    ],
+)
+def test_distributions_are_declared_by_what_they_were_built_from(distribution: Distribution, text: str) -> None:
+    if isinstance(distribution, Bernoulli):
+        distribution.entropy()  # computes the other parameter
+    assert declared((distribution,)) == [text]
+
+
+def test_what_cannot_be_declared_is_noted() -> None:
+    def loss(x: Tensor, *rest: Any, **more: Any) -> Tensor:
+        return x
+
+    with stabkit.record(loss, silent()) as watched:
+        watched(
+            torch.tensor([0.5]), torch.tensor([1.0]), mode="it's", size=(1, 2), nothing=None, dtype=torch.float32,
+            infinite=math.inf, several=[torch.ones(1)], empty=torch.ones(0), sparse=torch.eye(2).to_sparse(),
+            independent=Independent(Normal(torch.zeros(2), torch.ones(2)), 1), counts=Multinomial(3, torch.ones(2)),
+            extra=torch.tensor([2.5]),
+        )  # fmt: skip
+    assert [str(a) for a in watched.arguments] == [
+        "x=[0.5,0.5]", """mode=="it's\"""", "size==(1, 2)", "nothing==None", "extra=[2.5,2.5]",
+    ]  # fmt: skip
+    unsaid = ["*rest", "dtype", "infinite", "several", "empty", "sparse", "independent", "counts"]
+    assert [n.partition(":")[0] for n in watched.notes if "cannot be declared" in n] == unsaid
+    assert shlex.split(watched.command)[4::2] == [str(a) for a in watched.arguments]
+
+
+def test_an_argument_in_several_forms_is_declared_as_a_tensor() -> None:
+    with stabkit.record(lambda x: x, silent()) as watched:
+        for value in (0.5, None, torch.tensor([0.75])):
+            watched(value)
+    assert [str(a) for a in watched.arguments] == ["x=[0.75,0.75]"]
+    assert "x: literal in 2 of 3 calls" in watched.notes
+
+
+def test_gradients_the_generator_and_the_results_are_those_of_the_loop_alone(losses: Any) -> None:
+    def run() -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        x = torch.linspace(-1, 1, 6).reshape(2, 3).requires_grad_()
+        result = losses.loss(x * torch.rand(2, 3), torch.tensor([0, 2]), torch.tensor(0.5))
+        result.backward()
+        assert x.grad is not None
+        return x.grad, torch.rand(3)
+
+    alone = run()
+    with stabkit.record(losses.loss, silent()) as watched:
+        beside = run()
+    assert watched.calls == 1
+    assert all(map(torch.equal, alone, beside))
+
+
+def test_no_tensor_is_kept_alive(losses: Any) -> None:
+    with stabkit.record(losses.model, silent()) as watched:
+        x = torch.ones(4, requires_grad=True)
+        gone = weakref.ref(x)
+        losses.model(x)
+        del x
+        gc.collect()
+        assert gone() is None
+    assert watched.calls == 1
+
+
+class _Waits(TorchDispatchMode):
+    """Fails where a number is brought to the host."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_observing_brings_no_number_to_the_host_before_the_end() -> None:
+    with stabkit.record(lambda *x, **more: None, silent()) as watched, _Waits():
+        with pytest.raises(AssertionError):
+            torch.ones(1).item()
+        for tensor in (torch.rand(4, 3), torch.arange(3), torch.tensor([True])):
+            watched(x=tensor)
+            watched(x=Normal(tensor.float(), 1.0, validate_args=False))
+    assert watched.calls == 6
+
+
+def test_inference_mode_and_no_grad_are_watched_and_nothing_is_data_where_nothing_is_differentiated() -> None:
+    with stabkit.record(lambda x, y: x, silent()) as watched:
+        for mode in (torch.inference_mode(), torch.no_grad(), torch.enable_grad()):
+            with mode:
+                watched(torch.tensor([0.5]), torch.tensor([0.25]))
+    assert [str(a) for a in watched.arguments] == ["x=[0.5,0.5]", "y=[0.25,0.25]"]
+
+
+def test_a_compiled_function_and_module_are_watched_from_outside(losses: Any) -> None:
+    function, module = torch.compile(losses.squares, backend="eager"), torch.compile(losses.model, backend="eager")
+    with stabkit.record(function, silent()) as outside, stabkit.record(module, silent()) as of_module:
+        outside(torch.tensor([[0.5]]), torch.tensor([2.5]), torch.tensor(1.5))
+        module(torch.tensor([0.75]))
+    assert [shlex.split(w.command)[2] for w in (outside, of_module)] == [
+        "watched_losses:squares", "watched_losses:model",
+    ]  # fmt: skip
+    assert [str(a) for a in of_module.arguments] == ["x=[0.75,0.75]"]
+    step = torch.compile(lambda x: losses.model(losses.squares(x, x, x)), backend="eager", fullgraph=True)
+    with stabkit.record(losses.squares, silent()) as inside, stabkit.record(losses.model, silent()):
+        assert torch.equal(step(torch.tensor([[2.0]])), torch.tensor([[8.0 * 64]]))
+    assert inside.calls == 0
+
+
+def test_calls_from_threads_are_all_counted(losses: Any) -> None:
+    def work(k: int) -> None:
+        for i in range(50):
+            losses.model.cost(torch.tensor([k + i / 50]))
+
+    with stabkit.record(losses.model.cost, silent()) as watched:
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert watched.calls == 200
+    assert [str(a) for a in watched.arguments] == ["x=[0.0,4.0]"]
+
+
+def test_functions_that_observing_itself_uses_can_be_watched() -> None:
+    with stabkit.record(torch.where, silent()) as where, stabkit.record(torch.stack, silent()) as stack:
+        torch.where(torch.tensor([True]), torch.tensor([0.5]), torch.tensor([0.25]))
+        torch.stack([torch.ones(1)])
+    assert (where.calls, stack.calls) == (1, 1)
+
+
+def test_nested_records_see_their_own_calls(losses: Any) -> None:
+    with stabkit.record(losses.squares, silent()) as outer, stabkit.record(losses.divergence, silent()) as inner:
+        losses.divergence(Normal(torch.zeros(1), torch.ones(1)))
+        losses.divergence(Normal(torch.zeros(1), torch.ones(1)))
+        losses.squares(torch.ones(1), 1.0, 1.0)
+    assert (outer.calls, inner.calls) == (1, 2)
+
+
+def test_a_call_that_does_not_fit_raises_as_ever_and_is_not_counted(losses: Any) -> None:
+    with stabkit.record(losses.squares, silent()) as watched, pytest.raises(TypeError, match="missing"):
+        losses.squares(torch.ones(1))
+    assert watched.calls == 0
+
+
+def test_the_command_is_written_into_a_file_and_a_full_disk_does_not_hide_the_loops_own_exception(
+    losses: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stabkit.record(losses.model, tmp_path / "words.txt") as watched:
+        losses.model(torch.tensor([0.5]))
+    assert (tmp_path / "words.txt").read_text().splitlines()[-1] == watched.command
+
+    def loop() -> None:
+        with stabkit.record(losses.model, tmp_path / "no" / "folder"):
+            losses.model(torch.tensor([0.5]))
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        loop()
+    assert "cannot write" in (said := capsys.readouterr().err)
+    assert watched.command in said
+
+
+@pytest.mark.parametrize("loss", [nn.Linear, 3])
+def test_what_cannot_be_watched_is_told(loss: Any) -> None:
+    with pytest.raises(TargetError, match=r"is not a function or an nn\.Module"), stabkit.record(loss):
+        pass
+
+
+def test_an_observed_domain_says_what_it_means() -> None:
+    assert str(domain_of(Observed("float", math.inf, -math.inf, nans=3))) == "real"
+    assert str(domain_of(Observed("float", 0.25, 0.5, whole=False, nans=1, simplex=True), row=2)) == "[0.25,0.5]"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_observing_on_a_gpu_does_not_wait_for_it() -> None:
+    x, label = torch.tensor([[0.5, 0.75]], device="cuda"), torch.tensor([1], device="cuda")
+    with stabkit.record(lambda x, y: x, silent()) as watched:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            watched(x, label)
+            watched(x * 2, label)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert [str(a) for a in watched.arguments] == ["x=[0.5,1.5]@[*,2]", "y=index[0,2)"]
