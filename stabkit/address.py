@@ -154,15 +154,17 @@ def _place(name: str) -> tuple[str, tuple[str, ...]]:
     if not file:
         return (name if spec else ""), ()
     depth = name.count(".") + hasattr(module, "__path__")
-    root = Path(file).resolve().parents[depth]
-    if root == Path.cwd() or root != Path(sys.path[0]).resolve():
-        return name, ()
-    return (name, (f"run the command in {root}",)) if depth else (_shown(file), ())
+    above = Path(file).absolute().parents
+    root, script = above[min(depth, len(above) - 1)], Path(sys.path[0]).absolute()
+    if depth and root == script != Path.cwd():
+        return name, (f"run the command in {root}",)
+    found = root == Path.cwd() or depth or root in [Path(p).absolute() for p in sys.path[1:]]
+    return (name if found else _shown(file)), ()
 
 
 def _shown(file: str) -> str:
     """A path as seen from the working directory, if it lies below."""
-    path = Path(file).resolve()
+    path = Path(file).absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

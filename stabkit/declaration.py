@@ -145,7 +145,7 @@ def summarize(seen: Seen) -> Summary:
 def _oddities(name: str, observed: Observed) -> Iterator[str]:
     for count, what in ((observed.nans, "NaN"), (observed.above, "inf"), (observed.below, "-inf")):
         if count:
-            yield f"{name}: {count} of its numbers were {what}" + ", which is not declared" * (what == "NaN")
+            yield f"{name}: {what} {count} {'time' if count == 1 else 'times'}" + ", not declared" * (what == "NaN")
     if observed.low > observed.high:
         yield f"{name}: none of its numbers was finite"
     if observed.kind == "integer" and observed.low < 0:

@@ -28,8 +28,8 @@ class Extremes:
     """What is kept of all tensors that one argument was given on one device.
 
     Attributes:
-        maxima: of -x, x, -|x|, whether x has a fraction, whether a row along the last axis does not sum to 1; over
-            finite x. Of integers only the first two.
+        maxima: of -x and x, finite ones alone; of -|x|, whether x has a fraction, and whether a row along the last axis
+            does not sum to 1, which mean nothing beside NaN or inf. Of integers only the first two.
         counts: of NaN, inf and -inf.
     """
 
@@ -70,16 +70,14 @@ def extremes_of(x: Tensor) -> Extremes:
     if not x.is_floating_point():
         maxima = torch.stack([-x.long().amin(), x.long().amax()])
         return Extremes(maxima, torch.zeros_like(maxima[:1]).expand(3))
-    wide = torch.promote_types(x.dtype, torch.float32)
-    finite = x.isfinite()
-    high = torch.where(finite, x, -math.inf).amax()
-    fraction = ((x != x.round()) & finite).any()
+    wide, infinite = torch.promote_types(x.dtype, torch.float32), math.inf
+    low, high = (x.nan_to_num(v, v, v) for v in (infinite, -infinite))
+    fraction = (x != x.round()).any()
     uneven = torch.ones_like(fraction)
     if x.dim() and x.shape[-1] > 1:
         uneven = ~((x.sum(-1, dtype=wide) - 1).abs() <= SUM_EPSILONS * torch.finfo(x.dtype).eps).all()
-    low, least = (torch.where(finite, v, math.inf).amin() for v in (x, x.abs()))
-    maxima = torch.stack([v.to(wide) for v in (-low, high, -least, fraction, uneven)])
-    return Extremes(maxima, torch.stack([x.isnan().sum(), (x == math.inf).sum(), (x == -math.inf).sum()]))
+    maxima = torch.stack([v.to(wide) for v in (-low.amin(), high.amax(), -x.abs().amin(), fraction, uneven)])
+    return Extremes(maxima, torch.stack([x.isnan().sum(), (x == infinite).sum(), (x == -infinite).sum()]))
 
 
 def see(seen: Seen, arguments: Mapping[str, Any]) -> None:
@@ -106,7 +104,9 @@ def _form(seen: Seen, name: str, value: Any, layout: dict[str, Shape]) -> str:
         forms = {_see_tensor(seen, f"{name}.{n}", x, layout) for n, x in parameters.items()}
         return type(value).__name__ if forms == {"tensor"} else f"{type(value).__name__} distribution"
     if _is_plain(value):
-        if value != seen.firsts.setdefault(name, copy.deepcopy(value)):
+        if name not in seen.firsts:
+            seen.firsts[name] = copy.deepcopy(value)
+        elif value != seen.firsts[name]:
             seen.varying.add(name)
         return "literal"
     return f"{type(value).__name__} object"
@@ -119,8 +119,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def _see_tensor(seen: Seen, name: str, x: Tensor, layout: dict[str, Shape]) -> str:
-    if x.layout is not torch.strided or x.is_nested or x.is_complex():
-        return "a sparse, nested or complex tensor"
+    if x.layout is not torch.strided or x.is_nested or x.is_complex() or x.is_meta:
+        return "a sparse, nested, complex or meta tensor"
+    if x.is_cuda and torch.cuda.is_current_stream_capturing():  # what is captured runs later, and again
+        return "a tensor inside a CUDA graph"
     if x.is_floating_point() and x.dtype not in FLOATS:
         return f"a tensor of {x.dtype}"
     if torch._C._functorch.is_functorch_wrapped_tensor(x):  # it ends with its transform

@@ -175,7 +175,7 @@ def test_references_come_back_after_an_exception_which_passes_unchanged(modules:
     assert isinstance(vars(losses.Model)["of_class"], classmethod)
     assert dict(vars(losses.model)) == own
     assert watched[0].calls == 1
-    assert watched[0].notes == ("pred: 1 of its numbers were NaN, which is not declared",)
+    assert watched[0].notes == ("pred: NaN 1 time, not declared",)
 
 
 def test_a_module_that_is_imported_inside_the_block_gets_the_function_back(losses: Any) -> None:
@@ -235,6 +235,26 @@ def test_without_a_call_it_says_what_to_call(losses: Any, capsys: pytest.Capture
         pass
     assert (watched.calls, watched.command, watched.arguments) == (0, "", ())
     assert "call the object that `with` yields" in capsys.readouterr().err
+
+
+def test_a_module_that_only_the_scripts_folder_holds_is_named_so_that_a_command_finds_it(
+    losses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere"
+    (folder / "watched_package").mkdir(parents=True)
+    (folder / "watched_package" / "__init__.py").write_text("def f(x): return x * 2\n")
+    monkeypatch.chdir(folder.parent / "elsewhere" / "watched_package")
+    with stabkit.record(losses.model, silent()) as alone:
+        losses.model(torch.tensor([0.5]))
+    monkeypatch.syspath_prepend(str(folder))
+    package = importlib.import_module("watched_package")
+    with stabkit.record(package.f, silent()) as packaged:
+        package.f(torch.tensor([0.5]))
+    sys.modules.pop("watched_package")
+    assert shlex.split(alone.command)[2] == f"{tmp_path / 'watched_losses.py'}:model"
+    assert shlex.split(packaged.command)[2] == "watched_package:f"
+    assert packaged.notes == (f"run the command in {folder}",)
+    audited(alone.command)
 
 
 def test_a_function_of_a_script_is_named_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,13 +410,14 @@ def test_what_cannot_be_declared_is_noted() -> None:
         watched(
             torch.tensor([0.5]), torch.tensor([1.0]), mode="it's", size=(1, 2), nothing=None, dtype=torch.float32,
             infinite=math.inf, several=[torch.ones(1)], empty=torch.ones(0), sparse=torch.eye(2).to_sparse(),
+            meta=torch.ones(2, device="meta"),
             independent=Independent(Normal(torch.zeros(2), torch.ones(2)), 1), counts=Multinomial(3, torch.ones(2)),
             extra=torch.tensor([2.5]),
         )  # fmt: skip
     assert [str(a) for a in watched.arguments] == [
         "x=[0.5,0.5]", """mode=="it's\"""", "size==(1, 2)", "nothing==None", "extra=[2.5,2.5]",
     ]  # fmt: skip
-    unsaid = ["*rest", "dtype", "infinite", "several", "empty", "sparse", "independent", "counts"]
+    unsaid = ["*rest", "dtype", "infinite", "several", "empty", "sparse", "meta", "independent", "counts"]
     assert [n.partition(":")[0] for n in watched.notes if "cannot be declared" in n] == unsaid
     assert shlex.split(watched.command)[4::2] == [str(a) for a in watched.arguments]
 
