@@ -42,6 +42,11 @@ class Reference:
         else:
             setattr(self.owner, self.name, value if isinstance(self.value, FunctionType) else staticmethod(value))
 
+    def holds(self, value: Any) -> bool:
+        """Whether the name means this object now."""
+        names = self.owner if isinstance(self.owner, dict) else vars(self.owner)
+        return _bare(names.get(self.name)) is value
+
     def restore(self) -> None:
         """Makes the name mean what it meant."""
         if self.value is not _MISSING and isinstance(self.owner, dict):
@@ -147,7 +152,7 @@ def _place(name: str) -> tuple[str, tuple[str, ...]]:
     """How a fresh process is told of a loaded module: its name, or its file; '' where it has neither."""
     module = sys.modules.get(name)
     file, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
-    if module is sys.modules["__main__"] and spec is None:
+    if module is sys.modules.get("__main__") and spec is None:
         again = "the file runs once more when it is audited: keep its loop below if __name__ == '__main__'"
         return (_shown(file), (again,)) if file else ("", ())
     name = spec.name if spec else name

@@ -160,7 +160,7 @@ def _replaced(function: Callable[..., Any], watched: Watched) -> Callable[[], No
 
     def put_back() -> None:
         for reference in replaced:
-            with suppress(TypeError):
+            if reference.holds(watched._call):  # what the block itself gave another meaning keeps it
                 reference.restore()
         for newer in references(watched._call):  # modules that were loaded meanwhile
             newer.put(function)

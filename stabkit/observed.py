@@ -81,7 +81,7 @@ def extremes_of(x: Tensor) -> Extremes:
 
 
 def see(seen: Seen, arguments: Mapping[str, Any]) -> None:
-    """Adds one call to what was seen."""
+    """Adds one call to what was seen; to be called under `torch.no_grad`."""
     seen.calls += 1
     layout: dict[str, Shape] = {}
     for name, value in arguments.items():
@@ -133,7 +133,7 @@ def _see_tensor(seen: Seen, name: str, x: Tensor, layout: dict[str, Shape]) -> s
         layout[name] = tuple(x.shape)
         kind = "float" if x.is_floating_point() else "bool" if x.dtype is torch.bool else "integer"
         place = (kind, x.device, torch.cuda.current_stream(x.device) if x.is_cuda else None)
-        found, known = extremes_of(x.detach()), seen.extremes.setdefault(name, {})
+        found, known = extremes_of(x), seen.extremes.setdefault(name, {})
         if place in known:
             old = known[place]
             found = Extremes(torch.maximum(old.maxima, found.maxima), old.counts + found.counts)

@@ -187,6 +187,15 @@ def test_a_module_that_is_imported_inside_the_block_gets_the_function_back(losse
     assert training.cost is losses.loss
 
 
+def test_a_name_that_the_block_gives_another_meaning_keeps_it(modules: tuple[Any, Any]) -> None:
+    losses, training = modules
+    original = losses.loss
+    with stabkit.record(original, silent()):
+        training.cost = abs
+    assert training.cost is abs
+    assert losses.loss is original
+
+
 def test_a_module_instance_is_watched_by_its_calls_and_named(losses: Any) -> None:
     with stabkit.record(losses.model, silent()) as watched:
         losses.model(x=torch.tensor([0.5, -1.5]))
