@@ -6,7 +6,7 @@ from typing import Any as _Any
 
 __version__ = "0.1.0"
 
-_LATER = {"audit": "stabkit.auditing"}  # public name -> module that has it; torch is loaded where one is first used
+_LATER = {"audit": "stabkit.auditing", "record": "stabkit.recording.observation"}  # public name -> module that has it
 
 # In a checkout `reference`, `suites` and `reports` stand beside this folder instead of inside it.
 _ROOT = _Path(__file__).resolve().parent.parent

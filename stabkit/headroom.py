@@ -14,7 +14,7 @@ from stabkit.floats import Format
 from stabkit.program import points_of, points_of_many
 from stabkit.sweep import Sweep
 
-MOST_SAMPLES, MOST_LONE = 256, 24
+MOST_SAMPLES, MOST_LONE = 2048, 24
 MOST_ELEMENTS = 100_000
 
 
@@ -26,11 +26,12 @@ def headroom(sweep: Sweep) -> list[Headroom]:
     program, form = sweep.program, sweep.program.form
     everyday = [s for s, r in zip(sweep.samples, sweep.remote, strict=True) if r == 0]
     recorder = Recorder(most_elements=MOST_ELEMENTS)
-    if program.batched and everyday:
-        trace_points(program, points_of_many(everyday[:MOST_SAMPLES], sweep.arguments, form), recorder)
-    elif everyday:
-        for sample in everyday[:MOST_LONE]:
-            trace_points(program, points_of(sample, sweep.arguments, form), recorder)
+    most = MOST_SAMPLES if program.batched else MOST_LONE
+    some = everyday[:: math.ceil(len(everyday) / most) or 1]
+    if program.batched and some:
+        trace_points(program, points_of_many(some, sweep.arguments, form), recorder)
+    for sample in [] if program.batched else some:
+        trace_points(program, points_of(sample, sweep.arguments, form), recorder)
     rooms = [_room(steps, form) for steps in _by_place(recorder.steps)]
     return sorted((r for r in rooms if r is not None), key=_least)
 

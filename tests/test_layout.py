@@ -21,7 +21,7 @@ FLOORS = (
     ("reference",),
     ("parameterizations", "losses"),
     ("zoo",),
-    ("target",),
+    ("target", "recording"),
     ("program",),
     ("exact", "search.lattice", "search.points", "search.screen", "search.shrink", "search", "oracle", "judge"),
     ("proof",),
