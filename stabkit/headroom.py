@@ -65,4 +65,4 @@ def _room(steps: list[Step], form: Format) -> Headroom | None:
 
 
 def _least(room: Headroom) -> float:
-    return 0.0 if room.overflowed else min(room.above, math.inf if room.below is None else room.below)
+    return -math.inf if room.overflowed else min(room.above, math.inf if room.below is None else room.below)
