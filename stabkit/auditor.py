@@ -44,11 +44,12 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
     Args:
         target: what to audit where it is known already, rather than named by the job.
     """
+    deadline = time.monotonic() + job.seconds  # importing the target's module counts
     try:
         torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
         found = target or resolve(job.target, [parse_parameter(text) for text in job.arguments])
         require_device(job.device)
-        yield from _audit(job, found)
+        yield from _audit(job, found, deadline)
     except StabkitError as error:
         memory = "memory" in str(error).lower() and "raises at every" in str(error)
         yield Ended("crashed" if memory else "not_judged", printable(str(error)))
@@ -56,8 +57,7 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
         yield Ended("crashed", "it needs more memory than a worker may have")
 
 
-def _audit(job: Job, target: Target) -> Iterator[Event]:
-    deadline = time.monotonic() + job.seconds
+def _audit(job: Job, target: Target, deadline: float) -> Iterator[Event]:
     begun, failed, judged, empty = False, False, False, ""
     for position, name in enumerate(job.dtypes):
         share = max(deadline - time.monotonic(), 0.2) / (len(job.dtypes) - position)

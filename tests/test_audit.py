@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,20 @@ def test_every_claim_has_a_verdict_in_every_dtype_even_when_time_runs_out() -> N
     for j in judged:
         assert [v.claim for v in j.verdicts] == list(NAMES)
         assert j.coverage is not None
+
+
+def test_what_importing_the_target_takes_is_taken_off_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", time.monotonic)  # the module below moves the clock, which ends with the test
+    (tmp_path / "slow.py").write_text(
+        "import time, torch\n"
+        "before = time.monotonic\n"
+        "time.monotonic = lambda: before() + 1000\n"
+        "def loss(x): return torch.exp(x)\n"
+    )
+    events = list(audit_target(Job(f"{tmp_path / 'slow.py'}:loss", ("x=real",), dtypes=("float32",), seconds=500.0)))
+    (judged,) = (e for e in events if isinstance(e, Judged))
+    assert judged.coverage is not None
+    assert judged.coverage.ended_by == "time"
 
 
 def test_a_dtype_that_holds_no_value_of_the_domain_is_not_applicable() -> None:
