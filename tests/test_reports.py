@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from stabkit.reports.causes import causes_of, written
+from stabkit.reports.causes import causes_of, outcome_words, written
 from stabkit.reports.markdown import markdown
 from stabkit.reports.page import headline, page
 from stabkit.reports.tables import FORMATS, shortened
@@ -17,6 +17,7 @@ from stabkit.finding import (
     Column,
     Coverage,
     Finding,
+    Headroom,
     Place,
     Result,
     Table,
@@ -284,3 +285,37 @@ def test_where_it_went_wrong_is_told_in_text_and_page() -> None:
     assert any("underflow (log (backward), losses.py:12)" in line for line in concise(one))
     assert "<code>log (backward)</code> in src/losses.py, line 12" in page(one)
     assert "<dt>where</dt>" not in page(result(target("m:f", finding())))
+
+
+def test_a_finding_with_a_place_comes_with_the_command_that_takes_it_apart() -> None:
+    placed = finding(where=Place("m.py", 3, "log"), repro="stabkit audit m:f --arg 'scale=point{1e-24}'")
+    command = "stabkit diagnose m:f --arg 'scale=point{1e-24}'"
+    assert f"      {command}" in full(result(target("m:f", placed)))
+    assert command not in "\n".join(full(result(target("m:f", finding()))))
+    text = page(result(target("m:f", placed)))
+    assert "<pre>stabkit diagnose m:f" in text
+    assert "<pre>stabkit diagnose" not in page(result(target("m:f", finding())))
+
+
+def test_programs_compared_with_themselves_are_not_said_to_miss_the_truth() -> None:
+    apart = {"got": -18.4, "truth": -46.0, "excess_bits": 9.5}
+    assert outcome_words(finding(claim="properties_hold", **apart)) == "-18.4, in float64 -46, 9.5 bits lost"
+    assert outcome_words(finding(claim="guards_do_not_bind", **apart)) == "-18.4, without guards -46, 9.5 bits lost"
+    assert outcome_words(finding(got="nan", truth="nan", certified=True)) == "nan, truth unresolved"
+    assert outcome_words(finding(got="nan", truth="nan", certified=False)) == "nan, and so it is in float64"
+
+
+def test_notes_alone_are_neither_a_failure_nor_a_warning() -> None:
+    noted = target("m:f", finding(severity="note"), status="audited")
+    (line,) = [line for line in concise(result(noted)) if "m:f" in line]
+    assert line.startswith("NOTED  m:f  1 note")
+
+
+def test_headroom_has_a_section_where_there_is_any() -> None:
+    room = Headroom("float16", "m.py", 5, "exp", 1e-9, 3e4, 1.1, -15.8, False)
+    with_room = msgspec.structs.replace(target("m:f"), headroom=[room])
+    text = page(result(with_room))
+    assert "1.1 binades to overflow" in text
+    assert "subnormal by 15.8 binades" in text
+    assert "Headroom" not in page(result(target("m:f")))
+    assert any("1.1 binades to overflow (exp, m.py:5)" in line for line in full(result(with_room)))
