@@ -2,8 +2,10 @@
 
 import doctest
 import importlib
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,6 +43,15 @@ def test_the_import_that_the_readme_recommends_works() -> None:
     names = dict.fromkeys(("mean1", "log_scale1", "mean2", "log_scale2"), torch.zeros(3))
     exec(code, names)
     assert torch.equal(names["loss"], torch.zeros(3))
+
+
+def test_the_readmes_session_in_python_works() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(import torch\n\nimport stabkit\n.*?)```", readme, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["worst"].severity == "error"
+    assert float(names["exact"].value.item()) == pytest.approx(math.exp(-50), rel=1e-15)
 
 
 def test_the_version_is_stated_once() -> None:
