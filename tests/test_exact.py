@@ -28,6 +28,7 @@ from stabkit.oracle import ExactProgram, WiderProgram, exact_program, oracle_for
 from stabkit.program import Program
 from stabkit.search.points import probe_points
 from stabkit.target import Target, resolve
+from stabkit.verification import Examiner
 from stabkit.zoo import find
 
 DOUBLE, SINGLE = FORMATS["float64"], FORMATS["float32"]
@@ -328,3 +329,11 @@ def test_backward_operations_stand_at_the_line_of_their_forward_ones(tmp_path: P
     assert lines["log", False] == (str(file), 7)
     assert lines["div", True] == (str(file), 7)  # by log's operand
     assert lines["mul", True] == (str(file), 5)  # by exp's
+
+
+def test_the_branch_not_taken_is_named_where_its_slopes_are_nan() -> None:
+    p = program(lambda x: torch.where(x > 0, x * torch.sqrt(x), x * 0), "x=[0,10]")
+    examiner = Examiner(p, oracle_for(p.target, None, p))
+    sample, judgement = examiner.judge_alone({"x": 0.0}, "gradient:x") or pytest.fail("it raised")
+    assert math.isnan(judgement.got)
+    assert examiner.cause(sample, judgement) == "unselected_branch"

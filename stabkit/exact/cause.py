@@ -15,6 +15,7 @@ from stabkit.floats import FORMATS, Format
 
 SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
 CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "hardtanh")
+MASKING = ("where", "masked_fill")
 PRODUCTS = ("mul", "div", "exp", "exp2", "pow", "square", "reciprocal", "rsqrt", "prod", "erfc", *SATURATING)
 SUMS = ("add", "sub", "rsub", "sum", "mean")
 
@@ -114,12 +115,21 @@ def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
         step = pair.native
         if all(map(math.isfinite, step.output)):
             continue
+        if step.backward and _meets_masked_slopes(step, pairs[:index]):
+            return "unselected_branch"
         if not all(math.isfinite(v) for row in step.inputs for v in row):
             return "indeterminate"
         if not _is_singular(step):
             return "overflow"
         return _why_singular(pair, pairs[:index], form)
     return "indeterminate"
+
+
+def _meets_masked_slopes(step: Step, earlier: Sequence[Pair]) -> bool:
+    """Whether zeros that a mask put in place of slopes meet something that is not finite, or divide zero."""
+    zero = any(v == 0 for row in step.inputs for v in row)
+    masks = [p.native for p in earlier if p.native.backward and p.native.name in MASKING and 0 in p.native.output]
+    return zero and bool(masks) and any(math.isnan(v) for v in step.output)
 
 
 def _is_singular(step: Step) -> bool:
