@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mpmath
 import pytest
+from stabkit.suites import cold_start
 from stabkit.suites.accuracy import BEGIN, END, Row, measure, table, worst, written_into
 from stabkit.suites.truth_speed import QUANTITIES, Quantity, loop_truth
 from stabkit.suites.truth_speed import measure as timed
@@ -85,3 +86,12 @@ def test_the_mpmath_loop_computes_the_same_numbers(quantity: Quantity) -> None:
 def test_the_mpmath_loop_survives_a_singularity() -> None:
     with mpmath.workdps(15):
         assert mpmath.isnan(loop_truth(lambda ctx, x: 1 / x, {"x": 0.0})[0])
+
+
+def test_the_stages_of_a_cold_start_are_measured_in_processes_of_their_own() -> None:
+    found = cold_start.stages(repeats=1)
+    assert [s.name for s in found][-1] == "whole command"
+    assert all(s.median > 0 for s in found)
+    lines = cold_start.table(found)
+    assert len(lines) == len(found) + 1
+    assert all(s.name in line for s, line in zip(found, lines[1:], strict=True))
