@@ -11,7 +11,8 @@ from torch import Tensor
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact.elementwise import ZERO, each, ndtr, normal_pdf, polygamma, sigmoid, softplus
 from stabkit.exact.operations import clamp, operation, result_dtype
-from stabkit.exact.tensor import balls_of, exact
+from stabkit.exact.random_draws import leaky_under_noise
+from stabkit.exact.tensor import balls_of, exact, overwrite
 
 B = BallSystem
 
@@ -104,3 +105,19 @@ def _polygamma(order: int, x: Any) -> Tensor:
 @operation("threshold_backward")
 def _threshold_backward(g: Any, x: Any, threshold: float) -> Tensor:
     return exact(each(lambda a, v: a if v > threshold else ZERO, balls_of(g), balls_of(x)), result_dtype(g))
+
+
+@operation("softshrink_backward", "hardshrink_backward")
+def _shrink_backward(g: Any, x: Any, lambd: float) -> Tensor:
+    return exact(each(lambda a, v: ZERO if abs(v) <= lambd else a, balls_of(g), balls_of(x)), result_dtype(g))
+
+
+@operation("rrelu_with_noise")
+def _rrelu(
+    x: Any, noise: Any, lower: float = 0.125, upper: float = 1 / 3, training: bool = False, generator: Any = None
+) -> Tensor:
+    if training:
+        overwrite(noise, leaky_under_noise(x, lower, upper, generator))
+        return exact(each(Ball.__mul__, balls_of(x), balls_of(noise)), result_dtype(x))
+    slope = (Ball(arb(lower)) + upper) / 2
+    return exact(each(lambda v: v * slope if v <= 0 else v, balls_of(x)), result_dtype(x))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from stabkit.arithmetic.ball import Ball, BallSystem
 
 B = BallSystem
 ZERO, ONE = Ball(arb(0)), Ball(arb(1))
+INFINITY, NAN = Ball(arb.pos_inf()), Ball(arb.nan())
 Unary = Callable[[Ball], Ball]
 
 
@@ -21,6 +23,8 @@ def arb_function(name: str) -> Unary:
     """A function of Arb; undefined where Arb says NaN of an exact number, undecided of an inexact one."""
 
     def apply(x: Ball) -> Ball:
+        if x.x.is_nan():
+            return x
         result = getattr(x.x, name)()
         if result.is_finite() or x.x.is_exact():
             return Ball(result)
@@ -29,18 +33,27 @@ def arb_function(name: str) -> Unary:
     return apply
 
 
-def sigmoid(x: Ball) -> Ball:
-    """1/(1 + exp(-x)), written for each sign so that an infinite x is no obstacle."""
-    if x.x.is_exact() and not x.x.is_finite():
-        return x if x.x.is_nan() else Ball(arb(1 if x.x > 0 else 0))
-    return 1 / (1 + B.exp(-x))
+def is_infinite(x: Ball) -> bool:
+    """Whether it is +inf or -inf."""
+    return not x.x.is_finite() and not x.x.is_nan()
 
 
-def softplus(x: Ball) -> Ball:
-    """log(1 + exp x)."""
-    if x.x.is_exact() and not x.x.is_finite():
-        return ZERO if x.x < 0 else x
-    return B.log1p(B.exp(x))
+def at_infinity(function: Unary, positive: float, negative: float) -> Unary:
+    """A function with its values at +inf and -inf stated."""
+
+    def apply(x: Ball) -> Ball:
+        return Ball(arb(positive if x.x > 0 else negative)) if is_infinite(x) else function(x)
+
+    return apply
+
+
+def with_poles(function: Unary) -> Unary:
+    """A function that is infinite, with the sign of x, at -1 and 1."""
+    return lambda x: x * INFINITY if x.x.is_exact() and abs(x.x) == 1 else function(x)
+
+
+sigmoid = at_infinity(lambda x: 1 / (1 + B.exp(-x)), 1, 0)
+softplus = at_infinity(lambda x: B.log1p(B.exp(x)), math.inf, 0)
 
 
 def xlogy(x: Ball, y: Ball) -> Ball:
@@ -54,9 +67,7 @@ def xlog1py(x: Ball, y: Ball) -> Ball:
 
 
 def sign(x: Ball) -> Ball:
-    """-1, 0 or 1."""
-    if x.x.is_nan():
-        return x
+    """-1, 0 or 1; 0 of NaN, as in torch."""
     return ONE if x > 0 else -ONE if x < 0 else ZERO
 
 
@@ -71,13 +82,17 @@ def ceil(x: Ball) -> Ball:
 
 
 def _whole(result: arb, x: Ball) -> arb:
-    if result.is_exact() or not x.x.is_finite():
+    if not x.x.is_finite():
+        return x.x
+    if result.is_exact():
         return result
     raise Undecided("a rounding is not settled")
 
 
 def round_to_even(x: Ball) -> Ball:
     """The nearest whole number, the even one of two."""
+    if not x.x.is_finite():
+        return x
     low = floor(x)
     distance = x - low
     if distance == 0.5:
@@ -91,17 +106,53 @@ def trunc(x: Ball) -> Ball:
 
 
 def remainder(x: Ball, y: Ball) -> Ball:
-    """x - y floor(x/y)."""
+    """x - y floor(x/y): of the sign of y."""
+    if is_infinite(y) and x.x.is_finite():
+        return x if x == 0 or (x > 0) == (y > 0) else y
     return x - y * floor(x / y)
 
 
+def fmod(x: Ball, y: Ball) -> Ball:
+    """x - y trunc(x/y): of the sign of x."""
+    return x if is_infinite(y) and x.x.is_finite() else x - y * trunc(x / y)
+
+
+def floor_divide(x: Ball, y: Ball) -> Ball:
+    """floor(x/y); -1 of a number over an infinity of the other sign, and undefined of an infinity, as in torch."""
+    if is_infinite(x) and not y.x.is_zero():
+        return NAN
+    if is_infinite(y) and x.x.is_finite():
+        return ZERO if x == 0 or (x > 0) == (y > 0) else -ONE
+    return floor(x / y)
+
+
 def power(x: Ball, y: Ball) -> Ball:
-    """x**y; of a negative x for whole y only."""
-    if y.x.is_exact() and y.x.is_finite() and y.x == y.x.floor() and abs(y.x) < 1000:
-        return x ** int(float(y.x))
+    """x**y; of a negative x for whole and infinite y only. 0 to an odd negative power has no sign: undefined."""
+    if y.x.is_zero() or (x.x.is_exact() and x.x == 1):
+        return ONE
+    if x.x.is_nan() or y.x.is_nan():
+        return NAN
+    if is_infinite(y):
+        return _to_infinity(B.absolute(x), y)
+    whole = y.x.is_exact() and y.x == y.x.floor()
+    odd = whole and y.x / 2 != (y.x / 2).floor()
     if x.x.is_zero():
-        return ZERO if y > 0 else Ball(arb.pos_inf()) if y < 0 else ONE
-    return Ball(arb.nan()) if x < 0 else B.exp(y * B.log(x))
+        return ZERO if y > 0 else NAN if odd else INFINITY
+    if whole and abs(y.x) < 1000 and x.x.is_finite():
+        return x ** int(float(y.x))
+    if x > 0:
+        return B.exp(y * B.log(x))
+    if not whole and x.x.is_finite():
+        return NAN
+    size = B.exp(y * B.log(-x))
+    return -size if odd else size
+
+
+def _to_infinity(size: Ball, y: Ball) -> Ball:
+    """A size to an infinite power: 1 stays, what is larger grows."""
+    if size == 1:
+        return ONE
+    return INFINITY if (size > 1) == (y > 0) else ZERO
 
 
 def ndtr(x: Ball) -> Ball:
@@ -126,21 +177,47 @@ def polygamma(order: int, x: Ball) -> Ball:
 
 def lgamma(x: Ball) -> Ball:
     """log |Gamma(x)|."""
+    if is_infinite(x):
+        return INFINITY
     if x.x > 0:
         return B.lgamma(x)
     if x.x.is_exact() and x.x == x.x.floor():
-        return Ball(arb.pos_inf())
+        return INFINITY
     return B.log(B.absolute(Ball(arb.pi() / (arb.pi() * x.x).sin()))) - B.lgamma(1 - x)
 
 
-def logaddexp(x: Ball, y: Ball) -> Ball:
-    """log(exp x + exp y)."""
-    return B.log(B.exp(x) + B.exp(y))
+def log_of_sum(numbers: Iterable[Ball]) -> Ball:
+    """log(exp a + exp b + ...); the largest is taken out first, for numbers whose exponentials Arb cannot hold."""
+    terms = [v for v in numbers if v.x.is_finite() or not v.x < 0]
+    if not terms or not all(v.x.is_finite() for v in terms):
+        return functools.reduce(lambda a, b: a + b, terms, -INFINITY if not terms else ZERO)
+    largest = functools.reduce(lambda a, b: b if b.x.mid() > a.x.mid() else a, terms)
+    rest = functools.reduce(lambda a, b: a + b, (B.exp(v - largest) for v in terms if v is not largest), ZERO)
+    return largest + B.log1p(rest)
 
 
 def hypot(x: Ball, y: Ball) -> Ball:
-    """sqrt(x**2 + y**2)."""
-    return B.sqrt(x**2 + y**2)
+    """sqrt(x**2 + y**2); +inf if either is infinite."""
+    return INFINITY if is_infinite(x) or is_infinite(y) else B.sqrt(x * x + y * y)
+
+
+def atan2(y: Ball, x: Ball) -> Ball:
+    """The angle of the point (x, y)."""
+    if x.x.is_nan() or y.x.is_nan():
+        return NAN
+    if is_infinite(x) and is_infinite(y):
+        return Ball(arb.pi() * (1 if x.x > 0 else 3) / 4) * sign(y)
+    return Ball(arb.atan2(y.x, x.x))
+
+
+def bessel_i(order: int, scaled: bool) -> Unary:
+    """The modified Bessel function of the first kind, over exp|x| if scaled."""
+
+    def apply(x: Ball) -> Ball:
+        value = Ball(x.x.bessel_i(arb(order)))
+        return value * B.exp(-B.absolute(x)) if scaled else value
+
+    return at_infinity(apply, *((0, 0) if scaled else (math.inf, math.inf * (-1) ** order)))
 
 
 def larger(x: Ball, y: Ball) -> Ball:
@@ -155,13 +232,13 @@ def smaller(x: Ball, y: Ball) -> Ball:
 
 UNARY: dict[str, Unary] = {
     **{n: getattr(B, n) for n in ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "erfc", "sqrt")},
-    **{
-        n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfinv")
-    },
+    **{n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh")},
+    "atanh": with_poles(arb_function("atanh")),
+    "erfinv": with_poles(arb_function("erfinv")),
     "neg": lambda x: -x,
     "abs": B.absolute,
     "reciprocal": lambda x: 1 / x,
-    "rsqrt": lambda x: 1 / B.sqrt(x),
+    "rsqrt": lambda x: INFINITY if x.x.is_zero() else 1 / B.sqrt(x),
     "square": lambda x: x * x,
     "log2": lambda x: B.log(x) / B.log(Ball(arb(2))),
     "log10": lambda x: B.log(x) / B.log(Ball(arb(10))),
@@ -178,16 +255,16 @@ UNARY: dict[str, Unary] = {
     "trunc": trunc,
     "frac": lambda x: x - trunc(x),
     "lgamma": lgamma,
-    "digamma": B.digamma,
+    "digamma": at_infinity(B.digamma, math.inf, math.nan),
     "special_ndtr": ndtr,
     "special_log_ndtr": lambda x: B.log(ndtr(x)),
-    "special_entr": lambda x: -xlogy(x, x),
-    "special_erfcx": lambda x: B.exp(x * x) * B.erfc(x),
-    "special_i0": lambda x: Ball(x.x.bessel_i(arb(0))),
-    "special_i1": lambda x: Ball(x.x.bessel_i(arb(1))),
-    "special_i0e": lambda x: Ball(x.x.bessel_i(arb(0)) * (-abs(x.x)).exp()),
-    "special_i1e": lambda x: Ball(x.x.bessel_i(arb(1)) * (-abs(x.x)).exp()),
-    "i0": lambda x: Ball(x.x.bessel_i(arb(0))),
+    "special_entr": lambda x: -INFINITY if x < 0 else -xlogy(x, x),
+    "special_erfcx": at_infinity(lambda x: B.exp(x * x) * B.erfc(x), 0, math.inf),
+    "special_i0": bessel_i(0, scaled=False),
+    "special_i1": bessel_i(1, scaled=False),
+    "special_i0e": bessel_i(0, scaled=True),
+    "special_i1e": bessel_i(1, scaled=True),
+    "i0": bessel_i(0, scaled=False),
     "log_sigmoid": lambda x: -softplus(-x),
 }
 BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
@@ -200,13 +277,13 @@ BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "fmax": lambda x, y: y if x.x.is_nan() else x if y.x.is_nan() else larger(x, y),
     "fmin": lambda x, y: y if x.x.is_nan() else x if y.x.is_nan() else smaller(x, y),
     "remainder": remainder,
-    "fmod": lambda x, y: x - y * trunc(x / y),
-    "floor_divide": lambda x, y: floor(x / y),
-    "atan2": lambda x, y: Ball(arb.atan2(x.x, y.x)),
+    "fmod": fmod,
+    "floor_divide": floor_divide,
+    "atan2": atan2,
     "hypot": hypot,
     "xlogy": xlogy,
     "special_xlog1py": xlog1py,
-    "logaddexp": logaddexp,
+    "logaddexp": lambda x, y: log_of_sum((x, y)),
     "copysign": lambda x, y: B.absolute(x) * (-1 if y < 0 else 1),
 }
 COMPARISONS: dict[str, Callable[[Ball, Ball], bool]] = {
