@@ -9,9 +9,11 @@ from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import ZERO, each, ndtr, normal_pdf, polygamma, sigmoid, softplus
+from stabkit.exact.elementwise import each
 from stabkit.exact.operations import clamp, operation, result_dtype
 from stabkit.exact.random_draws import leaky_under_noise
+from stabkit.exact.special_functions import ndtr, normal_pdf, polygamma, sigmoid, softplus
+from stabkit.exact.states import ZERO
 from stabkit.exact.tensor import balls_of, exact, overwrite
 
 B = BallSystem

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import reductions as over
-from stabkit.exact.elementwise import each, larger, log_of_sum, smaller
+from stabkit.exact.elementwise import each, larger, smaller
 from stabkit.exact.operations import TABLE, Handler, operation, result_dtype
+from stabkit.exact.special_functions import log_of_sum
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import reductions as over
-from stabkit.exact.elementwise import ZERO, each, power, sign
+from stabkit.exact.elementwise import each, power, sign
 from stabkit.exact.operations import operation, result_dtype
+from stabkit.exact.states import ZERO
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem

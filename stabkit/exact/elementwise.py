@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,48 +11,10 @@ from flint import arb
 
 from stabkit.arithmetic import Undecided
 from stabkit.arithmetic.ball import Ball, BallSystem
+from stabkit.exact import special_functions as special
+from stabkit.exact.states import INFINITY, NAN, ONE, ZERO, Unary, arb_function, at_infinity, is_infinite, with_poles
 
 B = BallSystem
-ZERO, ONE = Ball(arb(0)), Ball(arb(1))
-INFINITY, NAN = Ball(arb.pos_inf()), Ball(arb.nan())
-Unary = Callable[[Ball], Ball]
-
-
-def arb_function(name: str) -> Unary:
-    """A function of Arb; undefined where Arb says NaN of an exact number, undecided of an inexact one."""
-
-    def apply(x: Ball) -> Ball:
-        if x.x.is_nan():
-            return x
-        result = getattr(x.x, name)()
-        if result.is_finite() or x.x.is_exact():
-            return Ball(result)
-        raise Undecided(f"{name} is unbounded at this precision")
-
-    return apply
-
-
-def is_infinite(x: Ball) -> bool:
-    """Whether it is +inf or -inf."""
-    return not x.x.is_finite() and not x.x.is_nan()
-
-
-def at_infinity(function: Unary, positive: float, negative: float) -> Unary:
-    """A function with its values at +inf and -inf stated."""
-
-    def apply(x: Ball) -> Ball:
-        return Ball(arb(positive if x.x > 0 else negative)) if is_infinite(x) else function(x)
-
-    return apply
-
-
-def with_poles(function: Unary) -> Unary:
-    """A function that is infinite, with the sign of x, at -1 and 1."""
-    return lambda x: x * INFINITY if x.x.is_exact() and abs(x.x) == 1 else function(x)
-
-
-sigmoid = at_infinity(lambda x: 1 / (1 + B.exp(-x)), 1, 0)
-softplus = at_infinity(lambda x: B.log1p(B.exp(x)), math.inf, 0)
 
 
 def xlogy(x: Ball, y: Ball) -> Ball:
@@ -155,47 +116,6 @@ def _to_infinity(size: Ball, y: Ball) -> Ball:
     return INFINITY if (size > 1) == (y > 0) else ZERO
 
 
-def ndtr(x: Ball) -> Ball:
-    """The cumulative distribution of the standard normal."""
-    return B.erfc(-x / B.sqrt(Ball(arb(2)))) / 2
-
-
-def normal_pdf(x: Ball) -> Ball:
-    """The density of the standard normal."""
-    return B.exp(-x * x / 2) / B.sqrt(2 * Ball(arb.pi()))
-
-
-def polygamma(order: int, x: Ball) -> Ball:
-    """The derivative of digamma of that order, by the Hurwitz zeta function."""
-    if order == 0:
-        return B.digamma(x)
-    value = arb(order + 1).zeta(x.x) * arb(math.factorial(order)) * (-1) ** (order + 1)
-    if value.is_finite() or x.x.is_exact():
-        return Ball(value)
-    raise Undecided("polygamma is unbounded at this precision")
-
-
-def lgamma(x: Ball) -> Ball:
-    """log |Gamma(x)|."""
-    if is_infinite(x):
-        return INFINITY
-    if x.x > 0:
-        return B.lgamma(x)
-    if x.x.is_exact() and x.x == x.x.floor():
-        return INFINITY
-    return B.log(B.absolute(Ball(arb.pi() / (arb.pi() * x.x).sin()))) - B.lgamma(1 - x)
-
-
-def log_of_sum(numbers: Iterable[Ball]) -> Ball:
-    """log(exp a + exp b + ...); the largest is taken out first, for numbers whose exponentials Arb cannot hold."""
-    terms = [v for v in numbers if v.x.is_finite() or not v.x < 0]
-    if not terms or not all(v.x.is_finite() for v in terms):
-        return functools.reduce(lambda a, b: a + b, terms, -INFINITY if not terms else ZERO)
-    largest = functools.reduce(lambda a, b: b if b.x.mid() > a.x.mid() else a, terms)
-    rest = functools.reduce(lambda a, b: a + b, (B.exp(v - largest) for v in terms if v is not largest), ZERO)
-    return largest + B.log1p(rest)
-
-
 def hypot(x: Ball, y: Ball) -> Ball:
     """sqrt(x**2 + y**2); +inf if either is infinite."""
     return INFINITY if is_infinite(x) or is_infinite(y) else B.sqrt(x * x + y * y)
@@ -208,16 +128,6 @@ def atan2(y: Ball, x: Ball) -> Ball:
     if is_infinite(x) and is_infinite(y):
         return Ball(arb.pi() * (1 if x.x > 0 else 3) / 4) * sign(y)
     return Ball(arb.atan2(y.x, x.x))
-
-
-def bessel_i(order: int, scaled: bool) -> Unary:
-    """The modified Bessel function of the first kind, over exp|x| if scaled."""
-
-    def apply(x: Ball) -> Ball:
-        value = Ball(x.x.bessel_i(arb(order)))
-        return value * B.exp(-B.absolute(x)) if scaled else value
-
-    return at_infinity(apply, *((0, 0) if scaled else (math.inf, math.inf * (-1) ** order)))
 
 
 def larger(x: Ball, y: Ball) -> Ball:
@@ -234,7 +144,7 @@ UNARY: dict[str, Unary] = {
     **{n: getattr(B, n) for n in ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "erfc", "sqrt")},
     **{n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh")},
     "atanh": with_poles(arb_function("atanh")),
-    "erfinv": with_poles(arb_function("erfinv")),
+    "erfinv": special.erfinv,
     "neg": lambda x: -x,
     "abs": B.absolute,
     "reciprocal": lambda x: 1 / x,
@@ -243,10 +153,10 @@ UNARY: dict[str, Unary] = {
     "log2": lambda x: B.log(x) / B.log(Ball(arb(2))),
     "log10": lambda x: B.log(x) / B.log(Ball(arb(10))),
     "exp2": lambda x: B.exp(x * B.log(Ball(arb(2)))),
-    "sigmoid": sigmoid,
-    "silu": lambda x: x * sigmoid(x),
+    "sigmoid": special.sigmoid,
+    "silu": lambda x: x * special.sigmoid(x),
     "relu": lambda x: larger(x, ZERO),
-    "mish": lambda x: x * B.tanh(softplus(x)),
+    "mish": lambda x: x * B.tanh(special.softplus(x)),
     "sign": sign,
     "sgn": sign,
     "floor": floor,
@@ -254,18 +164,21 @@ UNARY: dict[str, Unary] = {
     "round": round_to_even,
     "trunc": trunc,
     "frac": lambda x: x - trunc(x),
-    "lgamma": lgamma,
+    "lgamma": special.lgamma,
     "digamma": at_infinity(B.digamma, math.inf, math.nan),
-    "special_ndtr": ndtr,
-    "special_log_ndtr": lambda x: B.log(ndtr(x)),
+    "special_ndtr": special.ndtr,
+    "special_log_ndtr": lambda x: B.log(special.ndtr(x)),
     "special_entr": lambda x: -INFINITY if x < 0 else -xlogy(x, x),
     "special_erfcx": at_infinity(lambda x: B.exp(x * x) * B.erfc(x), 0, math.inf),
-    "special_i0": bessel_i(0, scaled=False),
-    "special_i1": bessel_i(1, scaled=False),
-    "special_i0e": bessel_i(0, scaled=True),
-    "special_i1e": bessel_i(1, scaled=True),
-    "i0": bessel_i(0, scaled=False),
-    "log_sigmoid": lambda x: -softplus(-x),
+    "special_i0": special.bessel_i(0, scaled=False),
+    "special_i1": special.bessel_i(1, scaled=False),
+    "special_i0e": special.bessel_i(0, scaled=True),
+    "special_i1e": special.bessel_i(1, scaled=True),
+    "i0": special.bessel_i(0, scaled=False),
+    "special_bessel_j0": lambda x: special.bessel_j(0, x),
+    "special_bessel_j1": lambda x: special.bessel_j(1, x),
+    "special_ndtri": special.ndtri,
+    "log_sigmoid": lambda x: -special.softplus(-x),
 }
 BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "mul": lambda x, y: x * y,
@@ -283,7 +196,9 @@ BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "hypot": hypot,
     "xlogy": xlogy,
     "special_xlog1py": xlog1py,
-    "logaddexp": lambda x, y: log_of_sum((x, y)),
+    "logaddexp": lambda x, y: special.log_of_sum((x, y)),
+    "igamma": lambda a, x: special.incomplete_gamma("gamma_lower", a, x),
+    "igammac": lambda a, x: special.incomplete_gamma("gamma_upper", a, x),
     "copysign": lambda x, y: B.absolute(x) * (-1 if y < 0 else 1),
 }
 COMPARISONS: dict[str, Callable[[Ball, Ball], bool]] = {

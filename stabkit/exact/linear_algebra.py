@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import matrices as of
-from stabkit.exact.elementwise import ONE, ZERO, each, sign
+from stabkit.exact.elementwise import each, sign
 from stabkit.exact.operations import operation, result_dtype
 from stabkit.exact.reductions import matmul, product, total
+from stabkit.exact.states import ONE, ZERO
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import reductions as over
-from stabkit.exact.elementwise import ZERO, each, sigmoid, softplus, xlog1py, xlogy
+from stabkit.exact.elementwise import each, xlog1py, xlogy
 from stabkit.exact.operations import operation
+from stabkit.exact.special_functions import sigmoid, softplus
+from stabkit.exact.states import ZERO
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem

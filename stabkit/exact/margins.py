@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import INFINITY, ZERO, log_of_sum
 from stabkit.exact.losses import MEAN, NONE, reduced
 from stabkit.exact.operations import operation, result_dtype
+from stabkit.exact.special_functions import log_of_sum
+from stabkit.exact.states import INFINITY, ZERO
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem

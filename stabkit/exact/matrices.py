@@ -13,7 +13,7 @@ from flint import arb, arb_mat
 
 from stabkit.arithmetic import Undecided
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import NAN, ONE, ZERO
+from stabkit.exact.states import NAN, ONE, ZERO
 
 B = BallSystem
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball
 from stabkit.exact import reductions as over
-from stabkit.exact.elementwise import NAN, larger, smaller
+from stabkit.exact.elementwise import larger, smaller
 from stabkit.exact.operations import TABLE, Handler, operation, result_dtype
+from stabkit.exact.states import NAN
 from stabkit.exact.tensor import balls_of, exact
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from flint import arb
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import ZERO, each, larger, log_of_sum, power, smaller
+from stabkit.exact.elementwise import each, larger, power, smaller
+from stabkit.exact.special_functions import log_of_sum
+from stabkit.exact.states import ZERO
 
 B = BallSystem
 Axes = int | Sequence[int] | None

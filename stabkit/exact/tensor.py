@@ -78,7 +78,7 @@ def balls_of(value: Any) -> Balls:
         taken = value.cells[value.places.numpy()]
         return taken if isinstance(taken, np.ndarray) else _single(taken)
     if isinstance(value, Tensor):
-        with _disable_current_modes():  # type: ignore[no-untyped-call]  # which would lift the copies made here
+        with _disable_current_modes():  # which would lift the copies made here
             plain = value.detach()
             numbers = (plain.double() if plain.is_floating_point() else plain).flatten().tolist()
         array = np.empty(len(numbers), dtype=object)
