@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stabkit.exact.tensor import ExactTensor, balls_of
+from stabkit.exact.tensor import ExactTensor, balls_of, numbered
 
 
 def filled(like: Tensor, value: Any, dtype: torch.dtype | None) -> Tensor:
@@ -19,12 +19,6 @@ def filled(like: Tensor, value: Any, dtype: torch.dtype | None) -> Tensor:
     cells = np.empty(like.numel(), dtype=object)
     cells.fill(balls_of(value)[()])
     return ExactTensor(cells, numbered(like), dtype or like.dtype)
-
-
-def numbered(like: Tensor) -> Tensor:
-    """The places of fresh elements, in the shape and, where they are dense, the strides of another tensor."""
-    places = torch.empty_like(like, dtype=torch.int64)
-    return places.copy_(torch.arange(places.numel()).reshape(places.shape))
 
 
 def like_it(x: Any, value: Any = 0, dtype: torch.dtype | None = None, **_: Any) -> Tensor:

@@ -37,7 +37,7 @@ def along_lists(
         row = [v[k] if isinstance(v, list) else v for v in opened]
         result = handler(*row, **{n: v[k] if isinstance(v, list) else v for n, v in named.items()})
         results.append(overwrite(row[0], result) if writes else result)
-    return results
+    return results if func._schema.returns else None
 
 
 def _opened(value: Any, name: str) -> Any:

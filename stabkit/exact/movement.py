@@ -13,8 +13,7 @@ from torch._prims_common import compute_elementwise_output_strides
 from torch.utils._mode_utils import no_dispatch
 
 from stabkit.arithmetic.ball import Ball
-from stabkit.exact.filled import numbered
-from stabkit.exact.tensor import ExactTensor, balls_of
+from stabkit.exact.tensor import ExactTensor, balls_of, numbered
 
 COPIES = frozenset(
     (

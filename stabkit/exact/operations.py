@@ -14,11 +14,11 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact.elementwise import BINARY, COMPARISONS, TESTS, UNARY, each, larger, round_to_even, smaller, trunc
-from stabkit.exact.filled import like_it, numbered, of_size, of_strides
+from stabkit.exact.filled import like_it, of_size, of_strides
 from stabkit.exact.foreach import PREFIX, along_lists
 from stabkit.exact.movement import COPIES, is_view, laid_out, moved, turned_in_place, viewed
 from stabkit.exact.random_draws import DRAWS, drawn
-from stabkit.exact.tensor import DISPATCH, ExactTensor, UnsupportedOperationError, balls_of, exact, overwrite
+from stabkit.exact.tensor import DISPATCH, ExactTensor, UnsupportedOperationError, balls_of, exact, numbered, overwrite
 
 B = BallSystem
 Handler = Callable[..., Any]

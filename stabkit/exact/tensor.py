@@ -78,7 +78,7 @@ def balls_of(value: Any) -> Balls:
         taken = value.cells[value.places.numpy()]
         return taken if isinstance(taken, np.ndarray) else _single(taken)
     if isinstance(value, Tensor):
-        with _disable_current_modes():  # which would lift the copies made here
+        with _disable_current_modes():  # they would lift the copies made here
             plain = value.detach()
             numbers = (plain.double() if plain.is_floating_point() else plain).flatten().tolist()
         array = np.empty(len(numbers), dtype=object)
@@ -91,7 +91,14 @@ def lifted(tensor: Tensor) -> Tensor:
     """A plain floating tensor as an exact one; others as they are."""
     if isinstance(tensor, ExactTensor) or not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         return tensor
-    return exact(balls_of(tensor), tensor.dtype)
+    with _disable_current_modes():
+        return ExactTensor(balls_of(tensor).reshape(-1), numbered(tensor), tensor.dtype)
+
+
+def numbered(like: Tensor) -> Tensor:
+    """The places of fresh elements, in the shape and, where they are dense, the strides of another tensor."""
+    places = torch.empty_like(like, dtype=torch.int64)
+    return places.copy_(torch.arange(places.numel()).reshape(places.shape))
 
 
 def overwrite(target: Any, values: Any) -> ExactTensor:
