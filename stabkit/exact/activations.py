@@ -87,7 +87,7 @@ def _gelu_backward(g: Any, x: Any, approximate: str = "none") -> Tensor:
 @operation("logit")
 def _logit(x: Any, eps: float | None = None) -> Tensor:
     values = balls_of(x if eps is None else clamp(x, eps, 1 - eps))
-    return exact(each(lambda v: B.log(v / (1 - v)), values), result_dtype(x))
+    return exact(each(lambda v: B.log(v) - B.log1p(-v), values), result_dtype(x))
 
 
 @operation("logit_backward")

@@ -89,10 +89,12 @@ def ndtri(p: Ball) -> Ball:
 def incomplete_gamma(name: str, a: Ball, x: Ball) -> Ball:
     """The regularized incomplete gamma function, `gamma_lower` or `gamma_upper`, for a > 0 and x >= 0."""
     below = name == "gamma_lower"
-    if a.x.is_nan() or x.x.is_nan() or a < 0 or x < 0:
+    if a.x.is_nan() or x.x.is_nan() or a < 0 or x < 0 or (a.x.is_zero() and x.x.is_zero()):
         return NAN
     if x.x.is_zero() and a.x.is_finite() and not a.x.is_zero():
         return ZERO if below else ONE
+    if is_infinite(x) and is_infinite(a):
+        return NAN
     if is_infinite(x) or is_infinite(a):
         return ONE if below == a.x.is_finite() else ZERO
     return known(getattr(x.x, name)(a.x, regularized=True), a, x)
