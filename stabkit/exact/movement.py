@@ -86,8 +86,9 @@ def _over(places: Any, cells: Any, dtype: torch.dtype, copy: bool = False) -> An
 def laid_out(func: Any, args: Sequence[Any], result: Any) -> Any:
     """The result of an elementwise operation with the strides that torch gives it."""
     operands = [a for a in args if isinstance(a, Tensor) and a.dim()]
-    pointwise = isinstance(result, ExactTensor) and torch.Tag.pointwise in func.tags
-    if not pointwise or all(a.is_contiguous() for a in operands):
+    if all(a.is_contiguous() for a in operands):
+        return result
+    if not isinstance(result, ExactTensor) or torch.Tag.pointwise not in func.tags:
         return result
     spread = [(a.places if isinstance(a, ExactTensor) else a).expand(result.shape) for a in operands]
     strides = compute_elementwise_output_strides(*spread)

@@ -44,7 +44,7 @@ def dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         Undecided: where the working precision does not tell.
     """
     name = func.overloadpacket.__name__
-    if any(a.is_out for a in func._schema.arguments):
+    if _names_of_out(func):
         return _into_out(func, args, kwargs)
     if name in DRAWS:
         return drawn(func, args, kwargs)
@@ -66,8 +66,7 @@ def dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 def _into_out(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """An operation with out=: the one that returns its results, and these written there."""
-    names = [a.name for a in func._schema.arguments if a.is_out]
-    targets = [kwargs.pop(n) for n in names]
+    targets = [kwargs.pop(n) for n in _names_of_out(func)]
     found = dispatch(_returning(func), args, kwargs)
     for target, values in zip(targets, found if isinstance(found, (list, tuple)) else (found,), strict=True):
         if target.shape != values.shape:
@@ -77,6 +76,11 @@ def _into_out(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         else:
             target.copy_(values)
     return targets[0] if len(targets) == 1 else tuple(targets)
+
+
+@functools.cache
+def _names_of_out(func: Any) -> tuple[str, ...]:
+    return tuple(a.name for a in func._schema.arguments if a.is_out)
 
 
 def _returning(func: Any) -> Any:
