@@ -130,6 +130,20 @@ ORDER: dict[str, tuple[Any, ...]] = {
     "round to a decimal": (lambda x: torch.round(x, decimals=1), MIXED),
     "truths": (lambda x: (torch.any(x), torch.all(x - x[0], 0), torch.nonzero(x - x[0])), ROWS),
 }
+INDEX = torch.tensor([[1, 0, 1], [1, 1, 0]])
+INDEXED: dict[str, tuple[Any, ...]] = {
+    "scatter_add": (lambda x, y: x.scatter_add(0, INDEX, y), ROWS, X.view(2, 3)),
+    "index_add": (lambda x, y: x.index_add(1, torch.tensor([2, 2, 0]), y, alpha=2), ROWS, X.view(2, 3)),
+    "index_put": (lambda x, y: x.index_put((INDEX[0],), y[0], accumulate=True), ROWS, X.view(2, 3)),
+    "index_copy": (lambda x, y: x.index_copy(0, torch.tensor([1]), y[:1]), ROWS, X.view(2, 3)),
+    **{
+        f"scatter_reduce, {name}": (lambda x, y, name=name: x.scatter_reduce(0, INDEX, y, name), ROWS, X.view(2, 3))
+        for name in ("sum", "mean", "prod", "amax", "amin")
+    },
+    "scatter_reduce over nothing": (
+        lambda x, y: x.scatter_reduce(0, INDEX, y, "mean", include_self=False), ROWS, X.view(2, 3),
+    ),
+}  # fmt: skip
 
 
 def everything_in_lists(x: Tensor, y: Tensor) -> list[Tensor]:
@@ -175,7 +189,7 @@ def written_through_a_turned_view(x: Tensor) -> Tensor:
     return y
 
 
-@pytest.mark.parametrize("case", (DISTANCES | MATRICES | ORDER).items(), ids=lambda c: c[0])
+@pytest.mark.parametrize("case", (DISTANCES | MATRICES | ORDER | INDEXED).items(), ids=lambda c: c[0])
 def test_operations_agree_with_float64(case: tuple[str, tuple[Any, ...]]) -> None:
     function, *inputs = case[1]
     agrees(function, *inputs)

@@ -37,7 +37,7 @@ TABLE.update(
         name: _reduction(reduce)
         for name, reduce in (
             *(("sum", over.total), ("nansum", over.total_of_numbers), ("mean", over.mean), ("prod", over.product)),
-            *(("amax", over.greatest), ("amin", over.least)),
+            *(("amax", over.greatest), ("amin", over.least), ("logsumexp", over.logsumexp)),
         )
     }
 )
@@ -58,11 +58,6 @@ def _extreme(pick: Callable[[Ball, Ball], Ball], reduce: Callable[..., Any]) -> 
 
 
 TABLE["max"], TABLE["min"] = _extreme(larger, over.greatest), _extreme(smaller, over.least)
-
-
-@operation("logsumexp")
-def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Tensor:
-    return exact(over.logsumexp(balls_of(x), dim, keepdim), result_dtype(x))
 
 
 TABLE["_log_softmax"] = lambda x, dim, half: exact(over.log_softmax(balls_of(x), dim), result_dtype(x))

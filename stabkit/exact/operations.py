@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from flint import arb
 from torch import Tensor
@@ -267,25 +265,3 @@ TABLE.update(dict.fromkeys(("new_zeros", "new_empty", "new_full"), of_size))
 TABLE["ones_like"] = functools.partial(like_it, value=1)
 TABLE["new_ones"] = functools.partial(of_size, value=1)
 TABLE["new_empty_strided"] = of_strides
-
-
-@operation("scatter_add")
-def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Tensor:
-    result, values = balls_of(x).copy(), balls_of(source)
-    for at in np.ndindex(*index.shape):
-        place = list(at)
-        place[dim] = int(index[at])
-        result[tuple(place)] = result[tuple(place)] + values[at]
-    return exact(result, result_dtype(x))
-
-
-@operation("index_put")
-def _index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Tensor:
-    if not accumulate:
-        return moved(torch.ops.aten.index_put.default, (x, indices, values), {})  # type: ignore[no-any-return]
-    places = torch.arange(math.prod(x.shape)).reshape(x.shape)
-    flat, chosen = balls_of(x).copy().reshape(-1), torch.ops.aten.index(places, indices)
-    added = np.broadcast_to(balls_of(values), tuple(chosen.shape)).reshape(-1)
-    for place, value in zip(chosen.reshape(-1).tolist(), added, strict=True):
-        flat[place] = flat[place] + value
-    return exact(flat.reshape(tuple(x.shape)), result_dtype(x))

@@ -19,6 +19,7 @@ from stabkit.exact import (  # noqa: F401  # they fill the operation table
     activations,
     aggregates,
     distances,
+    indexed,
     linear_algebra,
     losses,
     margins,
