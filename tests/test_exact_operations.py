@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 ORDERS = (0.0, 1.0, 1.5, 2.0, 3.0, math.inf)
 X = torch.linspace(0.2, 0.9, 6, dtype=torch.float64)
 MIXED = X[[3, 1, 5, 0, 4, 2]]
-ROWS = MIXED.view(2, 3)
+ROWS, Y = MIXED.view(2, 3), X.flip(0) + 0.25
 POINTS = torch.tensor([[0.3, -1.2, 0.8], [1.5, 0.1, -0.4], [-0.7, 0.9, 2.1], [0.2, 0.6, -1.1]], dtype=torch.float64)
 OTHERS = torch.tensor([[1.1, 0.4, -0.2], [-0.5, 0.7, 1.3]], dtype=torch.float64)
 SQUARE = torch.tensor([[1.9, -0.6, 0.4], [0.3, 2.2, -0.5], [-0.8, 0.1, 1.4]], dtype=torch.float64)
@@ -130,6 +130,19 @@ ORDER: dict[str, tuple[Any, ...]] = {
     "round to a decimal": (lambda x: torch.round(x, decimals=1), MIXED),
     "truths": (lambda x: (torch.any(x), torch.all(x - x[0], 0), torch.nonzero(x - x[0])), ROWS),
 }
+SPECIAL: dict[str, tuple[Any, ...]] = {
+    "gammainc": (lambda x: torch.special.gammainc(MIXED * 3, x), X),
+    "gammaincc": (lambda x: torch.special.gammaincc(MIXED * 3, x), X),
+    "ndtri": (torch.special.ndtri, X),
+    "bessel": (lambda x: (torch.special.bessel_j0(x), torch.special.bessel_j1(x)), X.clone()),
+    "modified bessel": (lambda x: (torch.special.i0e(x), torch.special.i1(x), torch.special.i1e(x)), X),
+    "powers": (lambda x, y: (x**y, (-x) ** 3, (-x) ** -2, x**1001), X, Y),
+    "remainders": (lambda x, y: (torch.fmod(x * 3.3, y), torch.remainder(-x, y), torch.floor(x / -y)), X, Y),
+    "logaddexp": (torch.logaddexp, X, Y),
+    "logsumexp of one element repeated": (lambda x: torch.logsumexp(x[:1].expand(4), 0), X),
+    "logit": (lambda x: torch.logit(x, 0.3), X),
+    "shrunk": (lambda x: (F.softshrink(x, 0.4), F.hardshrink(x, 0.4)), X),
+}
 INDEX = torch.tensor([[1, 0, 1], [1, 1, 0]])
 INDEXED: dict[str, tuple[Any, ...]] = {
     "scatter_add": (lambda x, y: x.scatter_add(0, INDEX, y), ROWS, X.view(2, 3)),
@@ -189,7 +202,7 @@ def written_through_a_turned_view(x: Tensor) -> Tensor:
     return y
 
 
-@pytest.mark.parametrize("case", (DISTANCES | MATRICES | ORDER | INDEXED).items(), ids=lambda c: c[0])
+@pytest.mark.parametrize("case", (DISTANCES | MATRICES | ORDER | INDEXED | SPECIAL).items(), ids=lambda c: c[0])
 def test_operations_agree_with_float64(case: tuple[str, tuple[Any, ...]]) -> None:
     function, *inputs = case[1]
     agrees(function, *inputs)
@@ -263,6 +276,25 @@ def test_what_float64_takes_for_a_tie_is_sorted() -> None:
         assert torch.sort(lifted(tiny) + 1).indices.tolist() == [2, 1, 0]
         assert torch.searchsorted(lifted(tiny).flip(0) + 1, lifted(tiny) + 1).tolist() == [2, 1, 0]
     assert torch.sort(tiny + 1, stable=True).indices.tolist() == [0, 1, 2]
+
+
+def test_special_functions_in_their_tails_are_those_of_mpmath() -> None:
+    with flint.ctx.workprec(4000), exact_world():
+        x = lifted(torch.tensor([2.5, 900.0, 1e-300, -2000.0], dtype=torch.float64))
+        found = [
+            torch.special.gammaincc(x[0], x[1]).log(),
+            torch.special.ndtri(x[2]),
+            torch.logsumexp(x[3:].repeat(3), 0) + 2000,
+            torch.special.i0e(x[1]),
+        ]
+    with mpmath.workdps(60):
+        expected = [
+            mpmath.log(mpmath.gammainc(2.5, 900, regularized=True)),
+            -mpmath.findroot(lambda t: mpmath.log(mpmath.ncdf(-t)) - mpmath.log(mpmath.mpf(1e-300)), 37),
+            mpmath.log(3),
+            mpmath.besseli(0, 900) * mpmath.exp(-900),
+        ]
+    assert [v for t in found for v in numbers(t)] == pytest.approx([float(v) for v in expected], rel=1e-14)
 
 
 def test_slopes_of_a_product_with_a_zero_are_exact() -> None:

@@ -33,8 +33,8 @@ def log_of_sum(numbers: Iterable[Ball]) -> Ball:
     terms = [v for v in numbers if v.x.is_finite() or not v.x < 0]
     if not terms or not all(v.x.is_finite() for v in terms):
         return functools.reduce(lambda a, b: a + b, terms, -INFINITY if not terms else ZERO)
-    largest = functools.reduce(lambda a, b: b if b.x.mid() > a.x.mid() else a, terms)
-    rest = functools.reduce(lambda a, b: a + b, (B.exp(v - largest) for v in terms if v is not largest), ZERO)
+    largest = terms.pop(max(range(len(terms)), key=lambda k: terms[k].x.mid()))
+    rest = functools.reduce(lambda a, b: a + b, (B.exp(v - largest) for v in terms), ZERO)
     return largest + B.log1p(rest)
 
 
