@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="From the shell prompt to a verdict, cold, stage by stage.")
     parser.add_argument("--repeats", type=int, default=3)
-    print("\n".join(table(stages(parser.parse_args(arguments).repeats))))
+    print("\n".join(table(stages(parser.parse_args(arguments).repeats))))  # noqa: T201
 
 
 if __name__ == "__main__":

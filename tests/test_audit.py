@@ -228,12 +228,26 @@ def test_a_target_that_returns_several_tensors_is_noted(tmp_path: Path) -> None:
 
 def test_a_random_result_is_not_compared_with_another_dtype(tmp_path: Path) -> None:
     source = tmp_path / "mine.py"
-    source.write_text("import torch\ndef loss(x): return x * torch.rand_like(x)\n")
+    source.write_text("import torch\ndef loss(x): return torch.distributions.Gamma(x, x).rsample()\n")
     events, judged, ended = events_of(Job(f"{source}:loss", ("x=[1,2]",), dtypes=("float32",), seconds=10.0))
     assert isinstance(events[0], Begun)
     assert any("random" in n for n in events[0].notes)
     assert ended.status == "audited"
     assert {v.claim: v.verdict for v in judged[0].verdicts}["value_is_accurate"] == "not_applicable"
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [("x * torch.rand_like(x)", "passed"), ("drawn(x)", "failed")])
+def test_a_random_result_is_compared_with_an_exact_run_on_the_same_draws(
+    tmp_path: Path, loss: str, verdict: str
+) -> None:
+    source = tmp_path / "mine.py"
+    source.write_text(
+        f"import torch\ndef drawn(x): return x * torch.rand_like(x) + 1e6 - 1e6\ndef loss(x): return {loss}\n"
+    )
+    events, judged, _ = events_of(Job(f"{source}:loss", ("x=[1,2]",), dtypes=("float32",), seconds=10.0))
+    assert isinstance(events[0], Begun)
+    assert any("random" in n for n in events[0].notes)
+    assert {v.claim: v.verdict for v in judged[0].verdicts}["value_is_accurate"] == verdict
 
 
 def test_a_failure_that_does_not_repeat_alone_is_unresolved_not_passed(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_annotated_source_fits_80_columns_and_ends_with_who_judged(here: Pat
     assert done.exit_code == 1
     own = [line for line in done.stdout.splitlines() if " | " not in line]  # source lines stay as they are
     assert max(map(len, own)) <= 80
-    assert "^^^ saturation: log of 0" in done.stdout
+    assert "^^^ underflow: log of 0" in done.stdout
     assert "   16 |     return -torch.log(chosen)" in done.stdout
     assert done.stdout.rstrip().endswith("certified")
 

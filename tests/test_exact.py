@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from agreement import agrees, numbers
 from flint import arb
 from torch import Tensor, nn
 from torch.distributions import Beta, Categorical, Gamma, Laplace, MixtureSameFamily, Normal, StudentT, kl_divergence
@@ -21,7 +22,7 @@ from stabkit.domain import Argument, parse_parameter
 from stabkit.events import Judged
 from stabkit.exact.playback import play
 from stabkit.exact.shadow import exact_trace, trace
-from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world, lifted
+from stabkit.exact.tensor import UnsupportedOperationError, balls_of, exact, lifted
 from stabkit.finding import Place
 from stabkit.floats import FORMATS
 from stabkit.oracle import ExactProgram, WiderProgram, exact_program, oracle_for
@@ -119,28 +120,6 @@ DISTRIBUTIONS: list[Callable[[Tensor, Tensor], Tensor]] = [
     lambda x, y: kl_divergence(Beta(x, y), Beta(y, x)),
     lambda x, y: MixtureSameFamily(Categorical(logits=x), Normal(y, x)).log_prob(torch.tensor(0.4, dtype=x.dtype)),
 ]
-
-
-def agrees(function: Callable[..., Tensor], *inputs: Tensor) -> None:
-    """Value and slopes on exact numbers are those of float64, whose own polygamma is good to eight digits."""
-    plain = [x.clone().requires_grad_() for x in inputs]
-    expected = function(*plain)
-    slopes = torch.autograd.grad(expected.sum(), plain, allow_unused=True)
-    with flint.ctx.workprec(200), exact_world():
-        leaves = [lifted(x).requires_grad_() for x in inputs]
-        result = function(*leaves)
-        found = torch.autograd.grad(result, leaves, torch.ones_like(result), allow_unused=True)
-    assert isinstance(result, ExactTensor)
-    assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
-    assert numbers(result) == pytest.approx(expected.flatten().tolist(), rel=1e-10, abs=1e-13)
-    for a, b in zip(found, slopes, strict=True):
-        assert (a is None) == (b is None)
-        if a is not None and b is not None:
-            assert numbers(a) == pytest.approx(b.flatten().tolist(), rel=1e-8, abs=1e-12)
-
-
-def numbers(x: Tensor) -> list[float]:
-    return [float(b.x.mid()) for b in balls_of(x).reshape(-1)]
 
 
 @pytest.mark.parametrize("function", UNARY + REDUCING, ids=lambda f: getattr(f, "__name__", "function"))

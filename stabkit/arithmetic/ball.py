@@ -171,13 +171,18 @@ def _function(name: str) -> Callable[[Ball | float], Ball]:
     return apply
 
 
+def _periodic(name: str) -> Callable[[Ball | float], Ball]:
+    at_numbers = _function(name)
+    return lambda x: Ball(arb.nan()) if _is_infinite(_arb(x)) else at_numbers(x)
+
+
 class BallSystem:
     """Balls at Arb's current precision; run it inside `flint.ctx.workprec(bits)`."""
 
     exp = staticmethod(_function("exp"))
     expm1 = staticmethod(_function("expm1"))
-    sin = staticmethod(_function("sin"))
-    cos = staticmethod(_function("cos"))
+    sin = staticmethod(_periodic("sin"))
+    cos = staticmethod(_periodic("cos"))
     tanh = staticmethod(_function("tanh"))
     lgamma = staticmethod(_function("lgamma"))
     digamma = staticmethod(_function("digamma"))

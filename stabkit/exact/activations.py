@@ -9,9 +9,12 @@ from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import ZERO, each, ndtr, normal_pdf, polygamma, sigmoid, softplus
+from stabkit.exact.elementwise import each
 from stabkit.exact.operations import clamp, operation, result_dtype
-from stabkit.exact.tensor import balls_of, exact
+from stabkit.exact.random_draws import leaky_under_noise
+from stabkit.exact.special_functions import ndtr, normal_pdf, polygamma, sigmoid, softplus
+from stabkit.exact.states import ZERO
+from stabkit.exact.tensor import balls_of, exact, overwrite
 
 B = BallSystem
 
@@ -84,7 +87,7 @@ def _gelu_backward(g: Any, x: Any, approximate: str = "none") -> Tensor:
 @operation("logit")
 def _logit(x: Any, eps: float | None = None) -> Tensor:
     values = balls_of(x if eps is None else clamp(x, eps, 1 - eps))
-    return exact(each(lambda v: B.log(v / (1 - v)), values), result_dtype(x))
+    return exact(each(lambda v: B.log(v) - B.log1p(-v), values), result_dtype(x))
 
 
 @operation("logit_backward")
@@ -104,3 +107,19 @@ def _polygamma(order: int, x: Any) -> Tensor:
 @operation("threshold_backward")
 def _threshold_backward(g: Any, x: Any, threshold: float) -> Tensor:
     return exact(each(lambda a, v: a if v > threshold else ZERO, balls_of(g), balls_of(x)), result_dtype(g))
+
+
+@operation("softshrink_backward", "hardshrink_backward")
+def _shrink_backward(g: Any, x: Any, lambd: float) -> Tensor:
+    return exact(each(lambda a, v: ZERO if abs(v) <= lambd else a, balls_of(g), balls_of(x)), result_dtype(g))
+
+
+@operation("rrelu_with_noise")
+def _rrelu(
+    x: Any, noise: Any, lower: float = 0.125, upper: float = 1 / 3, training: bool = False, generator: Any = None
+) -> Tensor:
+    if training:
+        overwrite(noise, leaky_under_noise(x, lower, upper, generator))
+        return exact(each(Ball.__mul__, balls_of(x), balls_of(noise)), result_dtype(x))
+    slope = (Ball(arb(lower)) + upper) / 2
+    return exact(each(lambda v: v * slope if v <= 0 else v, balls_of(x)), result_dtype(x))

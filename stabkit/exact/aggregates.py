@@ -12,34 +12,37 @@ from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import reductions as over
 from stabkit.exact.elementwise import each, larger, smaller
 from stabkit.exact.operations import TABLE, Handler, operation, result_dtype
+from stabkit.exact.special_functions import log_of_sum
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem
 
 
-@operation("sum", "nansum")
-def _sum(x: Any, dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Tensor:
-    return exact(over.total(balls_of(x), dim, keepdim), dtype or result_dtype(x))
+def _reduction(reduce: Callable[..., Any]) -> Handler:
+    def handle(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
+        return exact(reduce(balls_of(x), dim, keepdim), dtype or result_dtype(x))
+
+    return handle
 
 
-@operation("mean")
-def _mean(x: Any, dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Tensor:
-    return exact(over.mean(balls_of(x), dim, keepdim), dtype or result_dtype(x))
+def _scan(function: Callable[[Ball, Ball], Ball]) -> Handler:
+    def handle(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
+        return exact(over.scan(function, balls_of(x), dim), dtype or result_dtype(x))
+
+    return handle
 
 
-@operation("prod")
-def _prod(x: Any, dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Tensor:
-    return exact(over.product(balls_of(x), dim, keepdim), dtype or result_dtype(x))
-
-
-@operation("amax")
-def _amax(x: Any, dim: Any = (), keepdim: bool = False) -> Tensor:
-    return exact(over.greatest(balls_of(x), dim, keepdim), result_dtype(x))
-
-
-@operation("amin")
-def _amin(x: Any, dim: Any = (), keepdim: bool = False) -> Tensor:
-    return exact(over.least(balls_of(x), dim, keepdim), result_dtype(x))
+TABLE.update(
+    {
+        name: _reduction(reduce)
+        for name, reduce in (
+            *(("sum", over.total), ("nansum", over.total_of_numbers), ("mean", over.mean), ("prod", over.product)),
+            *(("amax", over.greatest), ("amin", over.least), ("logsumexp", over.logsumexp)),
+        )
+    }
+)
+TABLE["cumsum"], TABLE["cumprod"] = _scan(Ball.__add__), _scan(Ball.__mul__)
+TABLE["logcumsumexp"] = _scan(lambda a, b: log_of_sum((a, b)))
 
 
 def _extreme(pick: Callable[[Ball, Ball], Ball], reduce: Callable[..., Any]) -> Handler:
@@ -57,17 +60,6 @@ def _extreme(pick: Callable[[Ball, Ball], Ball], reduce: Callable[..., Any]) -> 
 TABLE["max"], TABLE["min"] = _extreme(larger, over.greatest), _extreme(smaller, over.least)
 
 
-@operation("argmax")
-def _argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    flat = balls_of(x).reshape(-1) if dim is None else balls_of(x)
-    return torch.tensor(over.place_of(larger, flat, 0 if dim is None else dim, keepdim))
-
-
-@operation("logsumexp")
-def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Tensor:
-    return exact(over.logsumexp(balls_of(x), dim, keepdim), result_dtype(x))
-
-
 TABLE["_log_softmax"] = lambda x, dim, half: exact(over.log_softmax(balls_of(x), dim), result_dtype(x))
 TABLE["_softmax"] = TABLE["_safe_softmax"] = lambda x, dim, *_: exact(over.softmax(balls_of(x), dim), result_dtype(x))
 
@@ -75,14 +67,16 @@ TABLE["_softmax"] = TABLE["_safe_softmax"] = lambda x, dim, *_: exact(over.softm
 @operation("_log_softmax_backward_data")
 def _log_softmax_backward(g: Any, y: Any, dim: int, dtype: torch.dtype) -> Tensor:
     slopes = balls_of(g)
-    return exact(slopes - each(B.exp, balls_of(y)) * over.total(slopes, dim, keepdim=True), result_dtype(g))
+    total = over.total(slopes, dim, keepdim=True)
+    return exact(each(lambda a, v, t: a - B.exp(v) * t, slopes, balls_of(y), total), result_dtype(g))
 
 
 @operation("_softmax_backward_data")
 def _softmax_backward(g: Any, y: Any, dim: int, dtype: torch.dtype) -> Tensor:
     values = balls_of(y)
-    weighted = balls_of(g) * values
-    return exact(weighted - values * over.total(weighted, dim, keepdim=True), result_dtype(g))
+    weighted = each(Ball.__mul__, balls_of(g), values)
+    total = over.total(weighted, dim, keepdim=True)
+    return exact(each(lambda w, v, t: w - v * t, weighted, values, total), result_dtype(g))
 
 
 @operation("linalg_vector_norm", "norm")
@@ -105,21 +99,6 @@ def _spread_over(dim: Any, correction: float | bool | None) -> tuple[Any, float]
     if isinstance(dim, bool):
         return None, float(dim)
     return dim, 1.0 if correction is None else float(correction)
-
-
-@operation("cumsum")
-def _cumsum(x: Any, dim: int, dtype: torch.dtype | None = None) -> Tensor:
-    return exact(over.scan(lambda a, b: a + b, balls_of(x), dim), dtype or result_dtype(x))
-
-
-@operation("cumprod")
-def _cumprod(x: Any, dim: int, dtype: torch.dtype | None = None) -> Tensor:
-    return exact(over.scan(lambda a, b: a * b, balls_of(x), dim), dtype or result_dtype(x))
-
-
-@operation("logcumsumexp")
-def _logcumsumexp(x: Any, dim: int) -> Tensor:
-    return exact(each(B.log, over.scan(lambda a, b: a + b, each(B.exp, balls_of(x)), dim)), result_dtype(x))
 
 
 @operation("mm", "bmm", "matmul")

@@ -11,36 +11,10 @@ from flint import arb
 
 from stabkit.arithmetic import Undecided
 from stabkit.arithmetic.ball import Ball, BallSystem
+from stabkit.exact import special_functions as special
+from stabkit.exact.states import INFINITY, NAN, ONE, ZERO, Unary, arb_function, at_infinity, is_infinite, with_poles
 
 B = BallSystem
-ZERO, ONE = Ball(arb(0)), Ball(arb(1))
-Unary = Callable[[Ball], Ball]
-
-
-def arb_function(name: str) -> Unary:
-    """A function of Arb; undefined where Arb says NaN of an exact number, undecided of an inexact one."""
-
-    def apply(x: Ball) -> Ball:
-        result = getattr(x.x, name)()
-        if result.is_finite() or x.x.is_exact():
-            return Ball(result)
-        raise Undecided(f"{name} is unbounded at this precision")
-
-    return apply
-
-
-def sigmoid(x: Ball) -> Ball:
-    """1/(1 + exp(-x)), written for each sign so that an infinite x is no obstacle."""
-    if x.x.is_exact() and not x.x.is_finite():
-        return x if x.x.is_nan() else Ball(arb(1 if x.x > 0 else 0))
-    return 1 / (1 + B.exp(-x))
-
-
-def softplus(x: Ball) -> Ball:
-    """log(1 + exp x)."""
-    if x.x.is_exact() and not x.x.is_finite():
-        return ZERO if x.x < 0 else x
-    return B.log1p(B.exp(x))
 
 
 def xlogy(x: Ball, y: Ball) -> Ball:
@@ -54,9 +28,7 @@ def xlog1py(x: Ball, y: Ball) -> Ball:
 
 
 def sign(x: Ball) -> Ball:
-    """-1, 0 or 1."""
-    if x.x.is_nan():
-        return x
+    """-1, 0 or 1; 0 of NaN, as in torch."""
     return ONE if x > 0 else -ONE if x < 0 else ZERO
 
 
@@ -71,13 +43,17 @@ def ceil(x: Ball) -> Ball:
 
 
 def _whole(result: arb, x: Ball) -> arb:
-    if result.is_exact() or not x.x.is_finite():
+    if not x.x.is_finite():
+        return x.x
+    if result.is_exact():
         return result
     raise Undecided("a rounding is not settled")
 
 
 def round_to_even(x: Ball) -> Ball:
     """The nearest whole number, the even one of two."""
+    if not x.x.is_finite():
+        return x
     low = floor(x)
     distance = x - low
     if distance == 0.5:
@@ -91,56 +67,67 @@ def trunc(x: Ball) -> Ball:
 
 
 def remainder(x: Ball, y: Ball) -> Ball:
-    """x - y floor(x/y)."""
+    """x - y floor(x/y): of the sign of y."""
+    if is_infinite(y) and x.x.is_finite():
+        return x if x == 0 or (x > 0) == (y > 0) else y
     return x - y * floor(x / y)
 
 
+def fmod(x: Ball, y: Ball) -> Ball:
+    """x - y trunc(x/y): of the sign of x."""
+    return x if is_infinite(y) and x.x.is_finite() else x - y * trunc(x / y)
+
+
+def floor_divide(x: Ball, y: Ball) -> Ball:
+    """floor(x/y); -1 of a number over an infinity of the other sign, and undefined of an infinity, as in torch."""
+    if is_infinite(x) and not y.x.is_zero():
+        return NAN
+    if is_infinite(y) and x.x.is_finite():
+        return ZERO if x == 0 or (x > 0) == (y > 0) else -ONE
+    return floor(x / y)
+
+
 def power(x: Ball, y: Ball) -> Ball:
-    """x**y; of a negative x for whole y only."""
-    if y.x.is_exact() and y.x.is_finite() and y.x == y.x.floor() and abs(y.x) < 1000:
-        return x ** int(float(y.x))
+    """x**y; of a negative x for whole and infinite y only. 0 to an odd negative power has no sign: undefined."""
+    if y.x.is_zero() or (x.x.is_exact() and x.x == 1):
+        return ONE
+    if x.x.is_nan() or y.x.is_nan():
+        return NAN
+    if is_infinite(y):
+        return _to_infinity(B.absolute(x), y)
+    whole = y.x.is_exact() and y.x == y.x.floor()
+    odd = whole and y.x / 2 != (y.x / 2).floor()
     if x.x.is_zero():
-        return ZERO if y > 0 else Ball(arb.pos_inf()) if y < 0 else ONE
-    return Ball(arb.nan()) if x < 0 else B.exp(y * B.log(x))
+        return ZERO if y > 0 else NAN if odd else INFINITY
+    if whole and abs(y.x) < 1000 and x.x.is_finite():
+        return x ** int(float(y.x))
+    if x > 0:
+        return B.exp(y * B.log(x))
+    if not whole and x.x.is_finite():
+        return NAN
+    size = B.exp(y * B.log(-x))
+    return -size if odd else size
 
 
-def ndtr(x: Ball) -> Ball:
-    """The cumulative distribution of the standard normal."""
-    return B.erfc(-x / B.sqrt(Ball(arb(2)))) / 2
-
-
-def normal_pdf(x: Ball) -> Ball:
-    """The density of the standard normal."""
-    return B.exp(-x * x / 2) / B.sqrt(2 * Ball(arb.pi()))
-
-
-def polygamma(order: int, x: Ball) -> Ball:
-    """The derivative of digamma of that order, by the Hurwitz zeta function."""
-    if order == 0:
-        return B.digamma(x)
-    value = arb(order + 1).zeta(x.x) * arb(math.factorial(order)) * (-1) ** (order + 1)
-    if value.is_finite() or x.x.is_exact():
-        return Ball(value)
-    raise Undecided("polygamma is unbounded at this precision")
-
-
-def lgamma(x: Ball) -> Ball:
-    """log |Gamma(x)|."""
-    if x.x > 0:
-        return B.lgamma(x)
-    if x.x.is_exact() and x.x == x.x.floor():
-        return Ball(arb.pos_inf())
-    return B.log(B.absolute(Ball(arb.pi() / (arb.pi() * x.x).sin()))) - B.lgamma(1 - x)
-
-
-def logaddexp(x: Ball, y: Ball) -> Ball:
-    """log(exp x + exp y)."""
-    return B.log(B.exp(x) + B.exp(y))
+def _to_infinity(size: Ball, y: Ball) -> Ball:
+    """A size to an infinite power: 1 stays, what is larger grows."""
+    if size == 1:
+        return ONE
+    return INFINITY if (size > 1) == (y > 0) else ZERO
 
 
 def hypot(x: Ball, y: Ball) -> Ball:
-    """sqrt(x**2 + y**2)."""
-    return B.sqrt(x**2 + y**2)
+    """sqrt(x**2 + y**2); +inf if either is infinite."""
+    return INFINITY if is_infinite(x) or is_infinite(y) else B.sqrt(x * x + y * y)
+
+
+def atan2(y: Ball, x: Ball) -> Ball:
+    """The angle of the point (x, y)."""
+    if x.x.is_nan() or y.x.is_nan():
+        return NAN
+    if is_infinite(x) and is_infinite(y):
+        return Ball(arb.pi() * (1 if x.x > 0 else 3) / 4) * sign(y)
+    return Ball(arb.atan2(y.x, x.x))
 
 
 def larger(x: Ball, y: Ball) -> Ball:
@@ -155,21 +142,21 @@ def smaller(x: Ball, y: Ball) -> Ball:
 
 UNARY: dict[str, Unary] = {
     **{n: getattr(B, n) for n in ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "erfc", "sqrt")},
-    **{
-        n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfinv")
-    },
+    **{n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh")},
+    "atanh": with_poles(arb_function("atanh")),
+    "erfinv": special.erfinv,
     "neg": lambda x: -x,
     "abs": B.absolute,
     "reciprocal": lambda x: 1 / x,
-    "rsqrt": lambda x: 1 / B.sqrt(x),
+    "rsqrt": lambda x: INFINITY if x.x.is_zero() else 1 / B.sqrt(x),
     "square": lambda x: x * x,
     "log2": lambda x: B.log(x) / B.log(Ball(arb(2))),
     "log10": lambda x: B.log(x) / B.log(Ball(arb(10))),
     "exp2": lambda x: B.exp(x * B.log(Ball(arb(2)))),
-    "sigmoid": sigmoid,
-    "silu": lambda x: x * sigmoid(x),
+    "sigmoid": special.sigmoid,
+    "silu": lambda x: x * special.sigmoid(x),
     "relu": lambda x: larger(x, ZERO),
-    "mish": lambda x: x * B.tanh(softplus(x)),
+    "mish": lambda x: x * B.tanh(special.softplus(x)),
     "sign": sign,
     "sgn": sign,
     "floor": floor,
@@ -177,18 +164,21 @@ UNARY: dict[str, Unary] = {
     "round": round_to_even,
     "trunc": trunc,
     "frac": lambda x: x - trunc(x),
-    "lgamma": lgamma,
-    "digamma": B.digamma,
-    "special_ndtr": ndtr,
-    "special_log_ndtr": lambda x: B.log(ndtr(x)),
-    "special_entr": lambda x: -xlogy(x, x),
-    "special_erfcx": lambda x: B.exp(x * x) * B.erfc(x),
-    "special_i0": lambda x: Ball(x.x.bessel_i(arb(0))),
-    "special_i1": lambda x: Ball(x.x.bessel_i(arb(1))),
-    "special_i0e": lambda x: Ball(x.x.bessel_i(arb(0)) * (-abs(x.x)).exp()),
-    "special_i1e": lambda x: Ball(x.x.bessel_i(arb(1)) * (-abs(x.x)).exp()),
-    "i0": lambda x: Ball(x.x.bessel_i(arb(0))),
-    "log_sigmoid": lambda x: -softplus(-x),
+    "lgamma": special.lgamma,
+    "digamma": at_infinity(B.digamma, math.inf, math.nan),
+    "special_ndtr": special.ndtr,
+    "special_log_ndtr": lambda x: B.log(special.ndtr(x)),
+    "special_entr": lambda x: -INFINITY if x < 0 else -xlogy(x, x),
+    "special_erfcx": at_infinity(lambda x: B.exp(x * x) * B.erfc(x), 0, math.inf),
+    "special_i0": special.bessel_i(0, scaled=False),
+    "special_i1": special.bessel_i(1, scaled=False),
+    "special_i0e": special.bessel_i(0, scaled=True),
+    "special_i1e": special.bessel_i(1, scaled=True),
+    "i0": special.bessel_i(0, scaled=False),
+    "special_bessel_j0": lambda x: special.bessel_j(0, x),
+    "special_bessel_j1": lambda x: special.bessel_j(1, x),
+    "special_ndtri": special.ndtri,
+    "log_sigmoid": lambda x: -special.softplus(-x),
 }
 BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "mul": lambda x, y: x * y,
@@ -200,13 +190,15 @@ BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "fmax": lambda x, y: y if x.x.is_nan() else x if y.x.is_nan() else larger(x, y),
     "fmin": lambda x, y: y if x.x.is_nan() else x if y.x.is_nan() else smaller(x, y),
     "remainder": remainder,
-    "fmod": lambda x, y: x - y * trunc(x / y),
-    "floor_divide": lambda x, y: floor(x / y),
-    "atan2": lambda x, y: Ball(arb.atan2(x.x, y.x)),
+    "fmod": fmod,
+    "floor_divide": floor_divide,
+    "atan2": atan2,
     "hypot": hypot,
     "xlogy": xlogy,
     "special_xlog1py": xlog1py,
-    "logaddexp": logaddexp,
+    "logaddexp": lambda x, y: special.log_of_sum((x, y)),
+    "igamma": lambda a, x: special.incomplete_gamma("gamma_lower", a, x),
+    "igammac": lambda a, x: special.incomplete_gamma("gamma_upper", a, x),
     "copysign": lambda x, y: B.absolute(x) * (-1 if y < 0 else 1),
 }
 COMPARISONS: dict[str, Callable[[Ball, Ball], bool]] = {

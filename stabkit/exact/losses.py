@@ -10,15 +10,18 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact import reductions as over
-from stabkit.exact.elementwise import ZERO, each, sigmoid, softplus, xlog1py, xlogy
+from stabkit.exact.elementwise import each, xlog1py, xlogy
 from stabkit.exact.operations import operation
+from stabkit.exact.special_functions import sigmoid, softplus
+from stabkit.exact.states import ZERO
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem
 NONE, MEAN, SUM = 0, 1, 2
 
 
-def _reduced(values: Any, reduction: int, dtype: torch.dtype) -> Tensor:
+def reduced(values: Any, reduction: int, dtype: torch.dtype) -> Tensor:
+    """The losses, their mean or their sum."""
     if reduction == NONE:
         return exact(values, dtype)
     return exact(over.mean(values) if reduction == MEAN else over.total(values), dtype)
@@ -32,7 +35,7 @@ def _spread(g: Any, like: Any, reduction: int) -> Any:
 
 @operation("mse_loss")
 def _mse(x: Any, y: Any, reduction: int = MEAN) -> Tensor:
-    return _reduced(each(lambda a, b: (a - b) ** 2, balls_of(x), balls_of(y)), reduction, x.dtype)
+    return reduced(each(lambda a, b: (a - b) ** 2, balls_of(x), balls_of(y)), reduction, x.dtype)
 
 
 @operation("mse_loss_backward")
@@ -44,11 +47,11 @@ def _mse_backward(g: Any, x: Any, y: Any, reduction: int) -> Tensor:
 @operation("binary_cross_entropy")
 def _bce(p: Any, y: Any, weight: Any = None, reduction: int = MEAN) -> Tensor:
     losses = each(lambda a, t: -(xlogy(t, a) + xlog1py(1 - t, -a)), balls_of(p), balls_of(y))
-    return _reduced(_weighted(losses, weight), reduction, p.dtype)
+    return reduced(_weighted(losses, weight), reduction, p.dtype)
 
 
 def _weighted(values: Any, weight: Any) -> Any:
-    return values if weight is None else values * balls_of(weight)
+    return values if weight is None else each(Ball.__mul__, values, balls_of(weight))
 
 
 @operation("binary_cross_entropy_backward")
@@ -68,7 +71,7 @@ def _bce_slope(a: Ball, t: Ball) -> Ball:
 def _bce_with_logits(x: Any, y: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN) -> Tensor:
     positive = balls_of(1.0 if pos_weight is None else pos_weight)
     losses = each(lambda a, t, w: t * w * softplus(-a) + (1 - t) * softplus(a), balls_of(x), balls_of(y), positive)
-    return _reduced(_weighted(losses, weight), reduction, x.dtype)
+    return reduced(_weighted(losses, weight), reduction, x.dtype)
 
 
 @operation("nll_loss_forward", "nll_loss2d_forward")
@@ -100,7 +103,7 @@ def _nll_backward(
     g: Any, x: Any, target: Tensor, weight: Any, reduction: int, ignore_index: int, total_weight: Any
 ) -> Tensor:
     _, weights = _picked(x, target, weight, ignore_index)
-    slopes = np.broadcast_to(balls_of(g), weights.shape) * weights
+    slopes = each(Ball.__mul__, np.broadcast_to(balls_of(g), weights.shape), weights)
     if reduction == MEAN:
         slopes = each(lambda a, b: a / b, slopes, over.total(weights))
     result = np.empty(tuple(x.shape), dtype=object)
@@ -136,7 +139,7 @@ def _smooth_l1(x: Any, y: Any, reduction: int = MEAN, beta: float = 1.0) -> Tens
         d = B.absolute(a - b)
         return d * d / 2 / beta if d < beta else d - beta / 2
 
-    return _reduced(each(value, balls_of(x), balls_of(y)), reduction, x.dtype)
+    return reduced(each(value, balls_of(x), balls_of(y)), reduction, x.dtype)
 
 
 @operation("smooth_l1_loss_backward")
@@ -157,7 +160,7 @@ def _huber(x: Any, y: Any, reduction: int = MEAN, delta: float = 1.0) -> Tensor:
         d = B.absolute(a - b)
         return d * d / 2 if d <= delta else (d - delta / 2) * delta
 
-    return _reduced(each(value, balls_of(x), balls_of(y)), reduction, x.dtype)
+    return reduced(each(value, balls_of(x), balls_of(y)), reduction, x.dtype)
 
 
 @operation("huber_loss_backward")
@@ -168,7 +171,7 @@ def _huber_backward(g: Any, x: Any, y: Any, reduction: int, delta: float) -> Ten
 
 @operation("soft_margin_loss")
 def _soft_margin(x: Any, y: Any, reduction: int = MEAN) -> Tensor:
-    return _reduced(each(lambda a, b: softplus(-a * b), balls_of(x), balls_of(y)), reduction, x.dtype)
+    return reduced(each(lambda a, b: softplus(-a * b), balls_of(x), balls_of(y)), reduction, x.dtype)
 
 
 @operation("soft_margin_loss_backward")

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from flint import arb
 from torch import Tensor
+from torch._prims_common import compute_elementwise_output_strides
+from torch.utils._mode_utils import no_dispatch
 
 from stabkit.arithmetic.ball import Ball
-from stabkit.exact.tensor import ExactTensor, balls_of
+from stabkit.exact.tensor import ExactTensor, balls_of, numbered
 
 COPIES = frozenset(
     (
@@ -19,7 +21,8 @@ COPIES = frozenset(
         *("select_backward", "slice_backward", "diagonal_backward", "unfold_backward", "select_scatter"),
         *("slice_scatter", "tril", "triu", "constant_pad_nd", "flip", "roll", "repeat", "clone", "masked_select"),
         *("masked_scatter", "diag_embed", "embedding", "take", "_unsafe_view", "index_fill", "lift", "rot90"),
-        *("expand_copy", "permute_copy", "pixel_shuffle", "reflection_pad1d"),
+        *("expand_copy", "permute_copy", "pixel_shuffle", "reflection_pad1d", "diagonal_scatter", "put"),
+        *("masked_scatter_backward", "as_strided_scatter"),
     )
 )
 PLACED = {"masked_fill": (2,), "constant_pad_nd": (2,), "scatter": (3,), "index_fill": (3,), "where": (1, 2)}
@@ -37,6 +40,15 @@ def viewed(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if isinstance(places, Tensor) and places.is_floating_point():  # a cast, which changes no number
         return ExactTensor(x.cells, x.places, places.dtype)
     return _over(places, x.cells, x.dtype)
+
+
+def turned_in_place(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A tensor that becomes another view of its elements: its places and its own shape and strides do."""
+    x = args[0]
+    x.places = func(x.places.view(x.places.shape), *args[1:], **kwargs)
+    with no_dispatch():
+        func(*args, **kwargs)
+    return x
 
 
 def moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -68,5 +80,17 @@ def _over(places: Any, cells: Any, dtype: torch.dtype, copy: bool = False) -> An
         return type(places)(_over(p, cells, dtype, copy) for p in places)
     if not copy:
         return ExactTensor(cells, places, dtype)
-    chosen = cells[places.reshape(-1).numpy()]
-    return ExactTensor(chosen, torch.arange(places.numel()).reshape(places.shape), dtype)
+    return ExactTensor(cells[places.reshape(-1).numpy()], numbered(places), dtype)
+
+
+def laid_out(func: Any, args: Sequence[Any], result: Any) -> Any:
+    """The result of an elementwise operation with the strides that torch gives it."""
+    operands = [a for a in args if isinstance(a, Tensor) and a.dim()]
+    if all(a.is_contiguous() for a in operands):
+        return result
+    if not isinstance(result, ExactTensor) or torch.Tag.pointwise not in func.tags:
+        return result
+    spread = [(a.places if isinstance(a, ExactTensor) else a).expand(result.shape) for a in operands]
+    strides = compute_elementwise_output_strides(*spread)
+    places = torch.empty_strided(result.shape, strides, dtype=torch.int64).copy_(result.places)
+    return ExactTensor(result.cells, places, result.dtype)

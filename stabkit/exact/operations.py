@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import (
-    BINARY,
-    COMPARISONS,
-    TESTS,
-    UNARY,
-    each,
-    larger,
-    smaller,
-)
+from stabkit.exact.elementwise import BINARY, COMPARISONS, TESTS, UNARY, each, larger, round_to_even, smaller, trunc
+from stabkit.exact.filled import like_it, of_size, of_strides
+from stabkit.exact.foreach import PREFIX, along_lists
 from stabkit.exact.guards import without_guard
-from stabkit.exact.movement import COPIES, is_view, moved, viewed
-from stabkit.exact.tensor import DISPATCH, UnsupportedOperationError, balls_of, exact, item_of, overwrite
+from stabkit.exact.movement import COPIES, is_view, laid_out, moved, turned_in_place, viewed
+from stabkit.exact.random_draws import DRAWS, drawn
+from stabkit.exact.tensor import (
+    DISPATCH,
+    ExactTensor,
+    UnsupportedOperationError,
+    balls_of,
+    exact,
+    item_of,
+    numbered,
+    overwrite,
+)
 
 B = BallSystem
 Handler = Callable[..., Any]
+Entered = TypeVar("Entered", bound=Handler)
 TABLE: dict[str, Handler] = {}
 
 
-def operation(*names: str) -> Callable[[Handler], Handler]:
+def operation(*names: str) -> Callable[[Entered], Entered]:
     """Enters a handler under the names of the operations it serves."""
 
-    def enter(handler: Handler) -> Handler:
+    def enter(handler: Entered) -> Entered:
         TABLE.update(dict.fromkeys(names, handler))
         return handler
 
@@ -48,15 +52,20 @@ def dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         Undecided: where the working precision does not tell.
     """
     name = func.overloadpacket.__name__
-    out = kwargs.pop("out", None)
-    if out is not None:
-        raise UnsupportedOperationError(f"{name} with out=")
+    if _names_of_out(func):
+        return _into_out(func, args, kwargs)
+    if name in DRAWS:
+        return drawn(func, args, kwargs)
+    if name.startswith(PREFIX):
+        return along_lists(func, args, kwargs, _handler)
     unguarded = without_guard(name, args, kwargs)
     if unguarded is not None:
         return unguarded
-    handler = _handler(func, name)
+    handler = _handler(name)
     if handler is not None:
-        return handler(*args, **kwargs)
+        return laid_out(func, args, handler(*args, **kwargs))
+    if torch.Tag.inplace_view in func.tags:
+        return turned_in_place(func, args, kwargs)
     if is_view(func):
         return viewed(func, args, kwargs)
     if name in COPIES:
@@ -66,12 +75,43 @@ def dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     return _decomposed(func, args, kwargs)
 
 
+def _into_out(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """An operation with out=: the one that returns its results, and these written there."""
+    targets = [kwargs.pop(n) for n in _names_of_out(func)]
+    found = dispatch(_returning(func), args, kwargs)
+    for target, values in zip(targets, found if isinstance(found, (list, tuple)) else (found,), strict=True):
+        if target.shape != values.shape:
+            raise UnsupportedOperationError(f"{func.overloadpacket.__name__} with out= of another shape")
+        if isinstance(target, ExactTensor) or isinstance(values, ExactTensor):
+            overwrite(target, values)
+        else:
+            target.copy_(values)
+    return targets[0] if len(targets) == 1 else tuple(targets)
+
+
+@functools.cache
+def _names_of_out(func: Any) -> tuple[str, ...]:
+    return tuple(a.name for a in func._schema.arguments if a.is_out)
+
+
+def _returning(func: Any) -> Any:
+    """The overload that takes the same arguments but for out=."""
+    packet = func.overloadpacket
+    wanted = [(a.name, str(a.type)) for a in func._schema.arguments if not a.is_out]
+    overloads = [getattr(packet, n) for n in packet.overloads()]
+    found = (o for o in overloads if [(a.name, str(a.type)) for a in o._schema.arguments] == wanted)
+    overload = next(found, None)
+    if overload is None:
+        raise UnsupportedOperationError(f"{packet.__name__} with out=")
+    return overload
+
+
 def _functional(func: Any, name: str) -> Handler:
     """The counterpart of an operation in place that returns its result."""
-    return _handler(func, name) or getattr(getattr(torch.ops.aten, name), func._overloadname)
+    return _handler(name) or getattr(getattr(torch.ops.aten, name), func._overloadname)
 
 
-def _handler(func: Any, name: str) -> Handler | None:
+def _handler(name: str) -> Handler | None:
     if name in TABLE:
         return TABLE[name]
     if name in UNARY:
@@ -109,10 +149,9 @@ def _unary(function: Callable[[Ball], Ball]) -> Handler:
 
 def _binary(function: Callable[[Ball, Ball], Ball]) -> Handler:
     def handle(x: Any, y: Any, rounding_mode: str | None = None, **_: Any) -> Tensor:
-        values = each(function, balls_of(x), balls_of(y))
-        if rounding_mode is not None:
-            values = each(UNARY[rounding_mode], values)
-        return exact(values, result_dtype(x, y))
+        chosen = BINARY["floor_divide"] if rounding_mode == "floor" else function
+        values = each(chosen, balls_of(x), balls_of(y))
+        return exact(each(trunc, values) if rounding_mode == "trunc" else values, result_dtype(x, y))
 
     return handle
 
@@ -187,6 +226,12 @@ def _clamp_max(x: Any, bound: Any) -> Any:
     return clamp(x, max=bound)
 
 
+@operation("round")
+def _round(x: Any, *, decimals: int = 0) -> Tensor:
+    unit = Ball(arb(10)) ** decimals
+    return exact(each(lambda v: round_to_even(v * unit) / unit, balls_of(x)), result_dtype(x))
+
+
 @operation("nan_to_num")
 def _nan_to_num(x: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     most = torch.finfo(x.dtype).max
@@ -204,7 +249,7 @@ def _nan_to_num(x: Any, nan: float | None = None, posinf: float | None = None, n
 def _to_copy(x: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
     wanted = x.dtype if dtype is None else dtype
     if wanted.is_floating_point:
-        return exact(balls_of(x).copy(), wanted)
+        return ExactTensor(balls_of(x).reshape(-1), numbered(x.places), wanted)
     return torch.tensor(each(lambda v: float(UNARY["trunc"](v).x.mid()), balls_of(x)).astype(float)).to(wanted)
 
 
@@ -226,66 +271,8 @@ def _zero(x: Any) -> Tensor:
 TABLE["_local_scalar_dense"] = item_of
 
 
-@operation("zeros_like", "empty_like")
-def _zeros_like(x: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(x.shape, 0, dtype or x.dtype)
-
-
-@operation("ones_like")
-def _ones_like(x: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(x.shape, 1, dtype or x.dtype)
-
-
-@operation("full_like")
-def _full_like(x: Any, value: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(x.shape, value, dtype or x.dtype)
-
-
-@operation("new_zeros", "new_empty")
-def _new_zeros(x: Any, size: Sequence[int], dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(size, 0, dtype or x.dtype)
-
-
-@operation("new_ones")
-def _new_ones(x: Any, size: Sequence[int], dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(size, 1, dtype or x.dtype)
-
-
-@operation("new_full")
-def _new_full(x: Any, size: Sequence[int], value: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
-    return _filled(size, value, dtype or x.dtype)
-
-
-@operation("new_empty_strided")
-def _new_empty_strided(x: Any, size: Sequence[int], stride: Sequence[int], dtype: Any = None, **_: Any) -> Tensor:
-    return _filled(size, 0, dtype or x.dtype)
-
-
-def _filled(size: Sequence[int], value: Any, dtype: torch.dtype) -> Tensor:
-    if not dtype.is_floating_point:
-        return torch.full(tuple(size), value, dtype=dtype)
-    array = np.empty(tuple(size), dtype=object)
-    array.fill(balls_of(value)[()])
-    return exact(array, dtype)
-
-
-@operation("scatter_add")
-def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Tensor:
-    result, values = balls_of(x).copy(), balls_of(source)
-    for at in np.ndindex(*index.shape):
-        place = list(at)
-        place[dim] = int(index[at])
-        result[tuple(place)] = result[tuple(place)] + values[at]
-    return exact(result, result_dtype(x))
-
-
-@operation("index_put")
-def _index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Tensor:
-    if not accumulate:
-        return moved(torch.ops.aten.index_put.default, (x, indices, values), {})  # type: ignore[no-any-return]
-    places = torch.arange(math.prod(x.shape)).reshape(x.shape)
-    flat, chosen = balls_of(x).copy().reshape(-1), torch.ops.aten.index(places, indices)
-    added = np.broadcast_to(balls_of(values), tuple(chosen.shape)).reshape(-1)
-    for place, value in zip(chosen.reshape(-1).tolist(), added, strict=True):
-        flat[place] = flat[place] + value
-    return exact(flat.reshape(tuple(x.shape)), result_dtype(x))
+TABLE.update(dict.fromkeys(("zeros_like", "empty_like", "full_like"), like_it))
+TABLE.update(dict.fromkeys(("new_zeros", "new_empty", "new_full"), of_size))
+TABLE["ones_like"] = functools.partial(like_it, value=1)
+TABLE["new_ones"] = functools.partial(of_size, value=1)
+TABLE["new_empty_strided"] = of_strides

@@ -15,7 +15,17 @@ from stabkit.arithmetic.ball import Ball
 from stabkit.arithmetic.enclosure import Enclosure
 from stabkit.arithmetic.evaluate import Truth
 from stabkit.domain import Argument
-from stabkit.exact import activations, aggregates, losses  # noqa: F401  # they fill the operation table
+from stabkit.exact import (  # noqa: F401  # they fill the operation table
+    activations,
+    aggregates,
+    distances,
+    indexed,
+    linear_algebra,
+    losses,
+    margins,
+    order,
+    predicates,
+)
 from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, exact, exact_world
 from stabkit.program import Caller, Program, dtype_of
 

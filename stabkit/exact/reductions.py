@@ -10,7 +10,9 @@ import numpy as np
 from flint import arb
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import ZERO, each, larger, power, smaller
+from stabkit.exact.elementwise import each, larger, power, smaller
+from stabkit.exact.special_functions import log_of_sum
+from stabkit.exact.states import ZERO
 
 B = BallSystem
 Axes = int | Sequence[int] | None
@@ -53,6 +55,11 @@ def mean(x: Any, dim: Axes = None, keepdim: bool = False) -> Any:
     return each(lambda v: v / count, total(x, dim, keepdim))
 
 
+def total_of_numbers(x: Any, dim: Axes = None, keepdim: bool = False) -> Any:
+    """The sum of what is not NaN."""
+    return total(each(lambda v: ZERO if v.x.is_nan() else v, x), dim, keepdim)
+
+
 def product(x: Any, dim: Axes = None, keepdim: bool = False) -> Any:
     """The product."""
     return _reduced(lambda a, b: a * b, x, dim, keepdim)
@@ -87,13 +94,19 @@ def place_of(pick: Any, x: Any, dim: int, keepdim: bool = False) -> Any:
 
 
 def logsumexp(x: Any, dim: Axes, keepdim: bool = False) -> Any:
-    """log of the sum of exponentials."""
-    return each(B.log, total(each(B.exp, x), dim, keepdim))
+    """log of the sum of exponentials; -inf of none."""
+    axes = axes_of(dim, x.ndim)
+    kept = [a for a in range(x.ndim) if a not in axes]
+    rows = np.transpose(x, (*kept, *axes)).reshape((*(x.shape[a] for a in kept), size(x, dim)))
+    result = np.empty(rows.shape[:-1], dtype=object)
+    for at in np.ndindex(*result.shape):
+        result[at] = log_of_sum(rows[at])
+    return np.expand_dims(result, axes) if keepdim else result
 
 
 def log_softmax(x: Any, dim: int) -> Any:
     """x - logsumexp(x)."""
-    return x - logsumexp(x, dim, keepdim=True)
+    return each(Ball.__sub__, x, logsumexp(x, dim, keepdim=True))
 
 
 def softmax(x: Any, dim: int) -> Any:
@@ -111,16 +124,16 @@ def norm(x: Any, order: float, dim: Axes, keepdim: bool = False) -> Any:
     if order == 0:
         return total(each(lambda v: ZERO if v == 0 else Ball(arb(1)), sizes), dim, keepdim)
     if order == 2:
-        return each(B.sqrt, total(x * x, dim, keepdim))
+        return each(B.sqrt, total(each(lambda v: v * v, x), dim, keepdim))
     exponent = Ball(arb(order))
     return each(lambda v: power(v, 1 / exponent), total(each(lambda v: power(v, exponent), sizes), dim, keepdim))
 
 
 def variance(x: Any, dim: Axes, correction: float, keepdim: bool = False) -> Any:
     """The mean squared distance from the mean, over n - correction."""
-    distance = x - mean(x, dim, keepdim=True)
+    squares = each(lambda v, m: (v - m) * (v - m), x, mean(x, dim, keepdim=True))
     count = size(x, dim) - correction
-    return each(lambda v: v / count, total(distance * distance, dim, keepdim))
+    return each(lambda v: v / count, total(squares, dim, keepdim))
 
 
 def scan(function: Any, x: Any, dim: int) -> Any:

@@ -18,7 +18,7 @@ import torch
 from flint import arb
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from stabkit.arithmetic.ball import Ball
 from stabkit.exact.place import program_place
@@ -132,12 +132,12 @@ def balls_of(value: Any) -> Balls:
         taken = value.cells[value.places.numpy()]
         return taken if isinstance(taken, np.ndarray) else _single(taken)
     if isinstance(value, Tensor):
-        plain = value.detach()
-        numbers = plain.double() if plain.is_floating_point() else plain
-        array = np.empty(numbers.shape, dtype=object)
-        for place in np.ndindex(*numbers.shape):
-            array[place] = Ball(arb(numbers[place].item()))
-        return array
+        with _disable_current_modes():  # they would lift the copies made here
+            plain = value.detach()
+            numbers = (plain.double() if plain.is_floating_point() else plain).flatten().tolist()
+        array = np.empty(len(numbers), dtype=object)
+        array[:] = [Ball(arb(v)) for v in numbers]
+        return array.reshape(value.shape)
     return value if isinstance(value, np.ndarray) else _single(Ball(arb(value)))
 
 
@@ -145,7 +145,14 @@ def lifted(tensor: Tensor) -> Tensor:
     """A plain floating tensor as an exact one; others as they are."""
     if isinstance(tensor, ExactTensor) or not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         return tensor
-    return exact(balls_of(tensor), tensor.dtype)
+    with _disable_current_modes():
+        return ExactTensor(balls_of(tensor).reshape(-1), numbered(tensor), tensor.dtype)
+
+
+def numbered(like: Tensor) -> Tensor:
+    """The places of fresh elements, in the shape and, where they are dense, the strides of another tensor."""
+    places = torch.empty_like(like, dtype=torch.int64)
+    return places.copy_(torch.arange(places.numel()).reshape(places.shape))
 
 
 def overwrite(target: Any, values: Any) -> ExactTensor:
@@ -169,7 +176,9 @@ class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
 FACTORIES = frozenset(
     (
         *("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "scalar_tensor", "lift_fresh", "zeros_like"),
-        *("ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"),
+        *("ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "clone"),
+        *("_to_copy", "rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "poisson", "binomial"),
+        *("_standard_gamma", "_sample_dirichlet"),
     )
 )
 
