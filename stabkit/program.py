@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stabkit.domain import Argument, Booleans, Fixed, Integers, Parameter
-from stabkit.errors import TargetError, printable
+from stabkit.errors import DomainError, TargetError, printable
 from stabkit.floats import FORMATS, Format
 from stabkit.target import Target
 
@@ -210,6 +210,7 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
     if family is None:
         raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
     given = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
+    given |= {p.name: p.domain.value for p in parameter.literals}
     unknown = [n for n in given if n not in inspect.signature(family).parameters]
     if unknown:
         takes = ", ".join(n for n in inspect.signature(family).parameters if n != "validate_args")
@@ -310,9 +311,14 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         The program, and why its samples run one at a time ('' if they run together).
 
     Raises:
+        DomainError: where an operation of it is not implemented for the dtype.
         TargetError: where it raises at every probe, returns no tensor, or detaches its result.
     """
     alone = program.run(points)
+    if bool(alone.raised.all()) and "not implemented for '" in (alone.complaint or ""):
+        raise DomainError(
+            f"dtype {program.form.name}", f"has no implementation ({alone.complaint})", "pass another one"
+        )
     if bool(alone.raised.all()):
         raise TargetError(
             f"target {program.target.name!r}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from stabkit.audit_job import Job, Task
 from stabkit.collect import Collected, result_of
 from stabkit.finding import Result
-from stabkit.worker import GRACE_SECONDS, Workers
+from stabkit.worker import GRACE_SECONDS, Workers, may_be_many
 
 SECONDS_A_TARGET = 20.0
 STARTUP_SECONDS = 3.0  # what loading torch takes out of the time for a whole run
@@ -62,7 +62,7 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
         progress: told how many targets are done, of how many.
 
     Raises:
-        StabkitError: for an unknown zoo name.
+        StabkitError: for an unknown name in a collection.
         KeyboardInterrupt: only if nothing had been started.
     """
     started, interrupted = time.monotonic(), False
@@ -88,9 +88,9 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
 
 
 def _worker_count(targets: Sequence[str]) -> int:
-    """One worker a target, as far as there are cores; `zoo` may stand for many targets."""
+    """One worker a target, as far as there are cores; a name may stand for many targets."""
     cores = min(os.cpu_count() or 1, MOST_WORKERS)
-    return cores if any(t.startswith("zoo") for t in targets) else min(cores, len(targets))
+    return cores if any(map(may_be_many, targets)) else min(cores, len(targets))
 
 
 def _grace(budget: float | None) -> float:

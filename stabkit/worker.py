@@ -82,8 +82,8 @@ class Workers:
         self.folder.cleanup()
 
     def expand(self, names: Sequence[str]) -> list[str]:
-        """Target names with `zoo` and its families replaced by their entries; StabkitError for an unknown one."""
-        if not any(n == "zoo" or n.startswith("zoo:") for n in names):
+        """Target names with those of whole collections replaced by their entries; StabkitError for an unknown one."""
+        if not any(map(may_be_many, names)):
             return list(names)
         found: list[str] = self.pool.schedule(_expanded, args=[list(names)]).result()
         return found
@@ -246,11 +246,23 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+def may_be_many(name: str) -> bool:
+    """Whether a name may stand for a collection of targets; only a process that has torch loaded knows of which.
+
+    Example:
+        >>> may_be_many("torch:kl"), may_be_many("zoo"), may_be_many("torch.nn.functional:mse_loss")
+        (True, True, False)
+    """
+    return name.partition(":")[0] in ("zoo", "torch")
+
+
 def _expanded(names: list[str]) -> list[str]:
-    from stabkit import zoo
+    from stabkit import catalog, zoo
 
     found: list[str] = []
     for name in names:
-        is_zoo = name == "zoo" or name.startswith("zoo:")
-        found += [f"zoo:{spec.name}" for spec in zoo.find(name)] if is_zoo else [name]
+        if name.partition(":")[0] == "zoo":
+            found += [f"zoo:{spec.name}" for spec in zoo.find(name)]
+        else:
+            found += catalog.find(name) if catalog.is_meant(name) else [name]
     return list(dict.fromkeys(found))

@@ -20,7 +20,7 @@ FLOORS = (
     ("domain", "spec", "finding", "widening", "closed_gradient", "exponentials"),
     ("reference",),
     ("parameterizations", "losses"),
-    ("zoo",),
+    ("zoo", "catalog"),
     ("target",),
     ("program",),
     ("exact", "search.lattice", "search.points", "search.screen", "search.shrink", "search", "oracle", "judge"),
