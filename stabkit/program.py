@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -209,15 +210,22 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
     family = getattr(torch.distributions, parameter.distribution, None)
     if family is None:
         raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
-    given = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
+    given: dict[str, Any] = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
+    if any(type(x) is not Tensor for x in given.values()):
+        given["validate_args"] = False  # natively checked; replayed next to a sample, inputs may lie a step outside
     given |= {p.name: p.domain.value for p in parameter.literals}
-    unknown = [n for n in given if n not in inspect.signature(family).parameters]
+    unknown = [n for n in given if n not in _parameters_of(family)]
     if unknown:
-        takes = ", ".join(n for n in inspect.signature(family).parameters if n != "validate_args")
+        takes = ", ".join(n for n in _parameters_of(family) if n != "validate_args")
         raise TargetError(
             f"distribution {parameter.distribution!r}", f"has no parameter {unknown[0]!r}", f"it takes {takes}"
         )
     return family(**given)
+
+
+@cache
+def _parameters_of(family: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(family).parameters)
 
 
 def loss_of(returned: Any, name: str) -> Tensor:

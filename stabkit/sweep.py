@@ -19,7 +19,7 @@ from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.proof import Proof, prove
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw, extremeness, probe_points, remoteness
-from stabkit.search.screen import choose, suspicion
+from stabkit.search.screen import choose, in_turns, suspicion
 from stabkit.verification import Examiner, Sample
 
 ROUNDS = 3
@@ -162,7 +162,7 @@ def _rows_to_judge(
         scores["open"] = torch.where(proof.narrow, -math.inf, UNSETTLED)
         at_random = at_random if program.form.name == "float64" else PROVED_TOO
     rows = choose(scores, remoteness(points, program.target.arguments), per_channel, at_random, generator)
-    rows = sorted({*rows, *_plain_rows(points, program.target.arguments), *left[:MOST_LEFT]})
+    rows = in_turns([rows, _plain_rows(points, program.target.arguments), left[:MOST_LEFT]])
     return [r for r in rows if not outcome.raised[r]]
 
 
