@@ -7,7 +7,7 @@ import copy
 import inspect
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from stabkit.arithmetic import Undecided
 from stabkit.domain import Argument, Booleans, Fixed, Integers, Parameter
 from stabkit.errors import DomainError, TargetError, printable
 from stabkit.floats import FORMATS, Format
@@ -165,14 +166,27 @@ class Caller:
     def returned(self, leaves: Points) -> Any:
         """Whatever the target returns."""
         target = self.program.target
-        values = [(p.name, _built(p, leaves)) for p in target.parameters]
-        positional = [v for _, v in values[: target.positional]]
         _start_generators(self.program.seed, self.program.device)
         process = os.getpid()
-        returned = self.function(*positional, **dict(values[target.positional :]), **target.constants)
+        with _told_from_validation(leaves):
+            values = [(p.name, _built(p, leaves)) for p in target.parameters]
+            positional = [v for _, v in values[: target.positional]]
+            returned = self.function(*positional, **dict(values[target.positional :]), **target.constants)
         if os.getpid() != process:  # a child that the target forked goes no further
             os._exit(0)
         return returned
+
+
+@contextlib.contextmanager
+def _told_from_validation(leaves: Points) -> Iterator[None]:
+    """Exact inputs are also moved next to a sample, where a distribution may reject them: nothing is known there."""
+    try:
+        yield
+    except ValueError as error:
+        is_exact = any(type(x) is not Tensor for x in leaves.values())
+        if is_exact and str(error).startswith(("Expected parameter", "Expected value argument")):
+            raise Undecided(str(error)) from error
+        raise
 
 
 def _start_generators(seed: int, device: str) -> None:
@@ -211,8 +225,6 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
     if family is None:
         raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
     given: dict[str, Any] = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
-    if any(type(x) is not Tensor for x in given.values()):
-        given["validate_args"] = False  # natively checked; replayed next to a sample, inputs may lie a step outside
     given |= {p.name: p.domain.value for p in parameter.literals}
     unknown = [n for n in given if n not in _parameters_of(family)]
     if unknown:

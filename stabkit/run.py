@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -73,7 +74,8 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
             seconds = _seconds_each(request.max_time, len(names), workers.count, time.monotonic() - started)
             collected = [Collected(name) for name in names]
             jobs = [request.job(name, seconds) for name in names]
-            for index, event in workers.events(jobs, _grace(request.max_time)):
+            until = math.inf if request.max_time is None else started + request.max_time
+            for index, event in workers.events(jobs, _grace(request.max_time), until):
                 collected[index].add(event)
                 collected[index].seconds = time.monotonic() - started
                 progress(sum(c.ended is not None for c in collected), len(names))
