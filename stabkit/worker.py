@@ -103,7 +103,7 @@ class Workers:
         while waiting or not all(r.ended for r in self.running):
             busy = sum(not r.ended for r in self.running)
             if waiting and busy < self.count:
-                share = (until - time.monotonic()) * self.count / (len(waiting) + busy)
+                share = (until - time.monotonic()) * min(1.0, self.count / (len(waiting) + busy))
                 paced = len(self.running) >= self.count and math.isfinite(until)
                 job = waiting.pop(0)
                 self._start(replace(job, seconds=max(share, LEAST_SECONDS)) if paced else job, grace)

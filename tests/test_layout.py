@@ -24,7 +24,7 @@ FLOORS = (
     ("target",),
     ("program",),
     ("exact", "search.lattice", "search.points", "search.screen", "search.shrink", "search", "oracle", "judge"),
-    ("proof",),
+    ("proof", "foresight"),
     ("verification",),
     ("sweep",),
     ("checks",),

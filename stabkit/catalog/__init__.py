@@ -38,11 +38,11 @@ def find(name: str) -> dict[str, Entry]:
     everything = {f"torch:{family}.{e.name}": e for family, entries in families().items() for e in entries}
     found = {full: e for full, e in everything.items() if name in ("torch", "torch:", full, full.partition(".")[0])}
     if not found:
-        names = [*(f"torch:{family}" for family in families()), *everything]
-        close = difflib.get_close_matches(name, names, 1)
+        keys = [*families(), *(full.removeprefix("torch:") for full in everything)]
+        close = difflib.get_close_matches(name.removeprefix("torch:"), keys, 1)
         raise TargetError(
             f"target {name!r}",
             "is neither in torch nor among what is ready to be audited of it",
-            f"did you mean {close[0]}?" if close else "write torch:losses, torch:kl or one of their names",
+            f"did you mean torch:{close[0]}?" if close else "write torch:losses, torch:kl or one of their names",
         )
     return found
