@@ -164,14 +164,15 @@ class Argument:
 
 @dataclass(frozen=True)
 class Built:
-    """A `torch.distributions` object built from tensors of its own."""
+    """A `torch.distributions` object built from tensors and Python values of its own."""
 
     name: str
     distribution: str
     arguments: tuple[Argument, ...] = field(default_factory=tuple)
+    literals: tuple[Fixed, ...] = field(default_factory=tuple)
 
     def __str__(self) -> str:
-        inner = ",".join(str(a).replace("=", ":", 1) for a in self.arguments)
+        inner = ",".join(str(a).replace("=", ":", 1) for a in (*self.arguments, *self.literals))
         return f"{self.name}={self.distribution}({inner})"
 
 
@@ -220,8 +221,14 @@ def _parameter(name: str, body: str) -> Parameter:
     built = re.fullmatch(r"([A-Z]\w*)\((.*)\)", body, re.DOTALL)
     if built:
         parts = [p.partition(":") for p in parts_of(built[2])]
-        inner = tuple(_argument(f"{name}.{key.strip()}", rest.strip()) for key, _, rest in parts)
-        return Built(name, built[1], inner)
+        tensors = [(key.strip(), rest.strip()) for key, _, rest in parts if not rest.strip().startswith("=")]
+        literals = [(key.strip(), rest.strip()[1:]) for key, _, rest in parts if rest.strip().startswith("=")]
+        return Built(
+            name,
+            built[1],
+            tuple(_argument(f"{name}.{key}", text) for key, text in tensors),
+            tuple(Fixed(key, Literal(_literal(f"{name}.{key}", text))) for key, text in literals),
+        )
     return _argument(name, body)
 
 

@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 
 class DomainError(StabkitError):
-    """An argument's domain cannot be read, or holds no float of the dtype."""
+    """An argument's domain cannot be read, or there is nothing to call the target with in the dtype."""
 
 
 class TargetError(StabkitError):

@@ -14,12 +14,13 @@ from typing import cast
 from flint import arb
 
 from stabkit.arithmetic.enclosure import Enclosure
+from stabkit.conditioning import conditioning
 from stabkit.exact.cause import cause_of_difference
 from stabkit.exact.shadow import Pair, exact_trace
 from stabkit.exact.steps import Step
 from stabkit.finding import Severity
 from stabkit.judge import NATURAL_SCALE, Judgement, judge, largest_difference
-from stabkit.oracle import ExactProgram, conditioning
+from stabkit.oracle import ExactProgram
 from stabkit.program import points_of, sample_of
 from stabkit.sweep import Sweep
 from stabkit.verification import Examiner, Sample
@@ -47,7 +48,8 @@ class Comparison(Examiner):
 
         def component(k: int, here: Enclosure, there: Enclosure) -> Judgement:
             def spread() -> arb:
-                return largest_difference([t.values[k] for t in conditioning(other, sample, form, ())], there, form)
+                moved = conditioning(other, sample, form, (), self.program.target.arguments)
+                return largest_difference([t.values[k] for t in moved], there, form)
 
             of = "value" if len(meant.values) == 1 else f"value[{k}]"
             found = judge(row, of, here.as_double(), there, form, spread, NATURAL_SCALE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ from stabkit.arithmetic import NumberSystem, Undecided
 from stabkit.arithmetic.batch import enclose
 from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
-from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, flatten, open_truth
+from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, open_truth
 from stabkit.arithmetic.plain import evaluate_plain
 from stabkit.domain import Argument, Fixed, Interval, Tensors
 from stabkit.errors import DefinitionError, StabkitError, printable
@@ -341,38 +340,3 @@ def _matched(target: Target, takes: Sequence[str], label: str) -> dict[str, str]
             "give it one parameter for each",
         )
     return dict(zip(names, takes, strict=False))
-
-
-def conditioning(oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str]) -> list[Truth]:
-    """The truths at inputs moved by one unit roundoff each, along a few sign vectors.
-
-    The largest |difference| from the truth itself, over u, is the conditioning C of a number. The vectors are
-    Walsh functions on random signs, so that any two inputs move together in some and apart in others; one comes
-    with its opposite, so that a jump next to the sample is crossed.
-    """
-    vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
-    return [oracle.truth(_nudged(sample, form, signs), form, gradient_of) for signs in vectors]
-
-
-def sign_vectors(count: int) -> list[list[int]]:
-    """The directions in which the `count` numbers of a sample are moved."""
-    drawn = random.Random(0)
-    signs = [drawn.choice((-1, 1)) for _ in range(count)]
-    masks = (0, *(1 << bit for bit in range(max(count - 1, 1).bit_length())))  # any two indices differ in a bit
-    walsh = [[s * (-1) ** (i & mask).bit_count() for i, s in enumerate(signs)] for mask in masks]
-    return [[-s for s in signs], *walsh]
-
-
-def _nudged(sample: Sample, form: Format, signs: Sequence[int]) -> Sample:
-    waiting = iter(signs)
-
-    def move(value: Any) -> Any:
-        if isinstance(value, list):
-            return [move(v) for v in value]
-        sign = next(waiting)
-        if isinstance(value, int) or not math.isfinite(value) or value == 0:
-            return value
-        step = sign * form.unit_roundoff
-        return value * (1 + step) if form.precision < 50 else arb(value) * (1 + arb(step))  # exact either way
-
-    return {name: move(value) for name, value in sample.items()}

@@ -9,13 +9,14 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from stabkit.domain import Argument, Fixed, Parameter, is_bool, is_index
-from stabkit.errors import TargetError, printable
+from stabkit.errors import DomainError, TargetError, printable
 from stabkit.floats import FORMATS, Format
 from stabkit.target import Target
 
@@ -172,10 +173,10 @@ class Caller:
     def returned(self, leaves: Points) -> Any:
         """Whatever the target returns."""
         target = self.program.target
-        values = [(p.name, _built(p, leaves)) for p in target.parameters]
-        positional = [v for _, v in values[: target.positional]]
         _start_generators(self.program.seed, self.program.device)
         process = os.getpid()
+        values = [(p.name, _built(p, leaves)) for p in target.parameters]
+        positional = [v for _, v in values[: target.positional]]
         returned = self.function(*positional, **dict(values[target.positional :]), **target.constants)
         if os.getpid() != process:  # a child that the target forked goes no further
             os._exit(0)
@@ -217,14 +218,20 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
     family = getattr(torch.distributions, parameter.distribution, None)
     if family is None:
         raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
-    given = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
-    unknown = [n for n in given if n not in inspect.signature(family).parameters]
+    given: dict[str, Any] = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
+    given |= {p.name: p.domain.value for p in parameter.literals}
+    unknown = [n for n in given if n not in _parameters_of(family)]
     if unknown:
-        takes = ", ".join(n for n in inspect.signature(family).parameters if n != "validate_args")
+        takes = ", ".join(n for n in _parameters_of(family) if n != "validate_args")
         raise TargetError(
             f"distribution {parameter.distribution!r}", f"has no parameter {unknown[0]!r}", f"it takes {takes}"
         )
     return family(**given)
+
+
+@cache
+def _parameters_of(family: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(family).parameters)
 
 
 def loss_of(returned: Any, name: str) -> Tensor:
@@ -318,9 +325,14 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
         The program, and why its samples run one at a time ('' if they run together).
 
     Raises:
+        DomainError: where an operation of it is not implemented for the dtype.
         TargetError: where it raises at every probe, returns no tensor, or detaches its result.
     """
     alone = program.run(points)
+    if bool(alone.raised.all()) and "not implemented for '" in (alone.complaint or ""):
+        raise DomainError(
+            f"dtype {program.form.name}", f"has no implementation ({alone.complaint})", "pass another one"
+        )
     if bool(alone.raised.all()):
         raise TargetError(
             f"target {program.target.name!r}",

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from stabkit.arithmetic.bounds import Bounds, Enclosures
 from stabkit.arithmetic.evaluate import Truth
+from stabkit.conditioning import moved_points
 from stabkit.floats import Format
 from stabkit.judge import NATURAL_SCALE, WARNING_BITS
-from stabkit.oracle import Oracle, sign_vectors
+from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, rows_at
 
 SLACK = 1 - 2.0**-48  # for the roundings of the comparison itself
@@ -108,7 +109,7 @@ def prove(program: Program, oracle: Oracle, points: Points, outcome: Outcome, co
         return Proof(form, truth, Parts(nowhere, nowhere), cleared, nowhere)
     settled = _settled(got, truth, [torch.zeros(()).double()] * len(got), form, ran)
     rows = (~settled.both & ran).nonzero().flatten() if conditioned else torch.tensor([], dtype=torch.int64)
-    moved = _moved(oracle, rows_at(points, rows), list(outcome.gradients), form) if len(rows) else ()
+    moved = _moved(program, oracle, rows_at(points, rows), list(outcome.gradients)) if len(rows) else ()
     if moved:
         here = truth.rows(rows)
         again = _settled([g[rows] for g in got], here, _spreads(here, moved), form, ran[rows])
@@ -171,18 +172,10 @@ def _cleared(got: list[Tensor], truth: Enclosures, points: Points, form: Format,
     return Parts.of(columns)
 
 
-def _moved(oracle: Oracle, points: Points, names: list[str], form: Format) -> tuple[Enclosures, ...]:
-    """The enclosures at inputs moved by a unit roundoff, along the directions of `oracle.conditioning`."""
-    exact = _exact(points)
-    sizes = {n: x[0].numel() for n, x in exact.items()}
-    found = []
-    for signs in sign_vectors(sum(sizes.values())):
-        moved, start = {}, 0
-        for n, x in exact.items():
-            step = torch.tensor(signs[start : start + sizes[n]], dtype=torch.float64).reshape(x.shape[1:])
-            moved[n] = x * (1 + step * form.unit_roundoff) if x.is_floating_point() else x
-            start += sizes[n]
-        found.append(oracle.enclosures(moved, form, names))
+def _moved(program: Program, oracle: Oracle, points: Points, names: list[str]) -> tuple[Enclosures, ...]:
+    """The enclosures at inputs moved by a unit roundoff, as `conditioning` moves them."""
+    moved = moved_points(points, program.form, program.target.arguments)
+    found = (oracle.enclosures(p, program.form, names) for p in moved)
     return tuple(e for e in found if e is not None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from stabkit.audit_job import Job, Task
 from stabkit.collect import Collected, result_of
 from stabkit.finding import Result
-from stabkit.worker import GRACE_SECONDS, Workers
+from stabkit.worker import GRACE_SECONDS, Workers, may_be_many
 
 SECONDS_A_TARGET = 20.0
 STARTUP_SECONDS = 3.0  # what loading torch takes out of the time for a whole run
+OVERRUN = 0.08  # of the time for a whole run: each target first finishes what it is at
 MOST_WORKERS = 8
 
 
@@ -62,7 +64,7 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
         progress: told how many targets are done, of how many.
 
     Raises:
-        StabkitError: for an unknown zoo name.
+        StabkitError: for an unknown name in a collection.
         KeyboardInterrupt: only if nothing had been started.
     """
     started, interrupted = time.monotonic(), False
@@ -73,7 +75,8 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
             seconds = _seconds_each(request.max_time, len(names), workers.count, time.monotonic() - started)
             collected = [Collected(name) for name in names]
             jobs = [request.job(name, seconds) for name in names]
-            for index, event in workers.events(jobs, _grace(request.max_time)):
+            until = math.inf if request.max_time is None else started + request.max_time * (1 - OVERRUN)
+            for index, event in workers.events(jobs, _grace(request.max_time), until):
                 collected[index].add(event)
                 collected[index].seconds = time.monotonic() - started
                 progress(sum(c.ended is not None for c in collected), len(names))
@@ -88,9 +91,9 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
 
 
 def _worker_count(targets: Sequence[str]) -> int:
-    """One worker a target, as far as there are cores; `zoo` may stand for many targets."""
+    """One worker a target, as far as there are cores; a name may stand for many targets."""
     cores = min(os.cpu_count() or 1, MOST_WORKERS)
-    return cores if any(t.startswith("zoo") for t in targets) else min(cores, len(targets))
+    return cores if any(map(may_be_many, targets)) else min(cores, len(targets))
 
 
 def _grace(budget: float | None) -> float:

@@ -19,7 +19,7 @@ from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.proof import Proof, prove
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw, extremeness, probe_points, remoteness
-from stabkit.search.screen import choose, suspicion
+from stabkit.search.screen import choose, in_turns, suspicion
 from stabkit.verification import Examiner, Sample
 
 ROUNDS = 3
@@ -29,6 +29,7 @@ PACED_BATCHES = (64, 4096)  # samples that tell how long one takes: the second w
 MOST_EACH = 1e-4  # seconds of a quick one
 PROVED_TOO = 40  # samples a round that are judged although enclosures settled them
 MOST_LEFT = 150  # samples a round that are judged because enclosures did not settle them
+AT_ONCE = 8  # samples whose truths are looked for together
 UNSETTLED = 4.0  # score of what they did not settle
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
 
@@ -162,7 +163,7 @@ def _rows_to_judge(
         scores["open"] = torch.where(proof.narrow, -math.inf, UNSETTLED)
         at_random = at_random if program.form.name == "float64" else PROVED_TOO
     rows = choose(scores, remoteness(points, program.target.arguments), per_channel, at_random, generator)
-    rows = sorted({*rows, *_plain_rows(points, program.target.arguments), *left[:MOST_LEFT]})
+    rows = in_turns([rows, _plain_rows(points, program.target.arguments), left[:MOST_LEFT]])
     return [r for r in rows if not outcome.raised[r]]
 
 
@@ -181,14 +182,17 @@ def _judged(
     found: Sweep, points: Points, outcome: Outcome, rows: Iterable[int], proof: Proof | None, deadline: float
 ) -> tuple[list[Sample], list[Judgement]]:
     """The samples of these rows and the judgements on them, as far as time allows; one at least."""
+    rows = list(rows)
     samples: list[Sample] = []
     judgements: list[Judgement] = []
-    for row in rows:
-        if samples and time.monotonic() > deadline:
-            break
-        sample = sample_of(points, row)
-        judgements += found.examiner.judge_row(sample, outcome, row, len(found.samples) + len(samples), proof)
-        samples.append(sample)
+    for start in range(0, len(rows), AT_ONCE):
+        part = {row: sample_of(points, row) for row in rows[start : start + AT_ONCE]}
+        known = proof or found.examiner.foresee(part, outcome)
+        for row, sample in part.items():
+            if samples and time.monotonic() > deadline:
+                return samples, judgements
+            judgements += found.examiner.judge_row(sample, outcome, row, len(found.samples) + len(samples), known)
+            samples.append(sample)
     return samples, judgements
 
 

@@ -1,6 +1,6 @@
 """What is to be audited.
 
-From `module:callable`, `path/file.py:callable` or `zoo:name` to something that can be called.
+From `module:callable`, `path/file.py:callable`, `zoo:name` or `torch:family.name` to something that can be called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from stabkit import zoo
+from stabkit import catalog, zoo
 from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
 from stabkit.spec import Status, stable
@@ -73,6 +73,9 @@ def resolve(name: str, declared: Sequence[Parameter]) -> Target:
     """
     if name == "zoo" or name.startswith("zoo:"):
         return _from_zoo(name, declared)
+    if catalog.is_meant(name):
+        (entry,) = catalog.find(name).values()
+        return Target(name, entry.function, _redeclared(name, entry.parameters, declared))
     return target_of(_callable(name), name, declared)
 
 
@@ -92,13 +95,18 @@ def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parame
 
 def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
     (spec,) = zoo.find(name)
-    given = {p.name: p for p in declared}
-    unknown = [n for n in given if n not in {p.name for p in spec.parameters}]
-    if unknown:
-        raise _unknown(name, unknown[0], [p.name for p in spec.parameters])
-    parameters = tuple(given.get(p.name, p) for p in spec.parameters)
+    parameters = _redeclared(name, spec.parameters, declared)
     positional = sum(1 for p in parameters if not isinstance(p, Fixed))
     return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)
+
+
+def _redeclared(name: str, ready: Sequence[Parameter], declared: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The parameters of what is ready made, those that the user declares replaced."""
+    given = {p.name: p for p in declared}
+    unknown = [n for n in given if n not in {p.name for p in ready}]
+    if unknown:
+        raise _unknown(name, unknown[0], [p.name for p in ready])
+    return tuple(given.get(p.name, p) for p in ready)
 
 
 def _with_signature(

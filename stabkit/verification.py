@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Protocol
 
 import flint
 from flint import arb
 
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
+from stabkit.conditioning import conditioning
+from stabkit.domain import Argument
 from stabkit.errors import DefinitionError
 from stabkit.exact.cause import blamed_step, cause_of
 from stabkit.exact.shadow import Pair, side_by_side
 from stabkit.exact.steps import Step
 from stabkit.finding import number
 from stabkit.floats import FORMATS, Format, shortest
+from stabkit.foresight import foresee
 from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
-from stabkit.oracle import ExactProgram, Oracle, conditioning
+from stabkit.oracle import ExactProgram, Oracle
 from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
-from stabkit.proof import Proof, prove
+from stabkit.proof import prove
 
 WORKING_BITS = 256  # of comparisons with a truth; enclosures keep the precision they were found at
 
 Sample = dict[str, Any]
+
+
+class Known(Protocol):
+    """Truths of an outcome that were found for many rows together: a proof, or a foresight."""
+
+    def truth_of(self, row: int) -> Truth | None:
+        """The truth at one sample, if it is known."""
+
+    def moved_of(self, row: int) -> list[Truth] | None:
+        """The truths at its moved inputs, if they are known."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +90,14 @@ class Examiner:
         return (~(proof.cleared if errors_only else proof.settled).both).tolist()
 
     def judge_row(
-        self, sample: Sample, outcome: Outcome, row: int, number: int, proof: Proof | None = None
+        self, sample: Sample, outcome: Outcome, row: int, number: int, known: Known | None = None
     ) -> list[Judgement]:
         """Every number that the program gave at one sample, judged.
 
         Args:
             sample: the exact inputs of `row` of the outcome.
             number: the row number that the judgements carry.
-            proof: what is known of the outcome's truths already.
+            known: of the outcome's truths already.
 
         Raises:
             DefinitionError: where reference and target return different numbers of components.
@@ -95,7 +108,8 @@ class Examiner:
                 return [
                     _by_property(Judgement(number, of, x, UNRESOLVED, Kind.UNRESOLVED), sample) for of, x in got.items()
                 ]
-            case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), proof, row)
+            known = known or self.foresee({row: sample}, outcome)
+            case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), known, row)
             if len(case.truth.values) != outcome.values.shape[1] and not case.is_open:
                 raise DefinitionError(
                     f"the reference returns {len(case.truth.values)} numbers a sample,",
@@ -107,6 +121,10 @@ class Examiner:
                 for n in case.numbers(outcome.values.shape[1])
             ]
         return judgements if self.oracle.name == "reference" else [_by_property(j, sample) for j in judgements]
+
+    def foresee(self, samples: Mapping[int, Sample], outcome: Outcome) -> Known | None:
+        """The truths at some rows of an outcome by common replays, where that is possible."""
+        return foresee(self.oracle, self.program.form, samples, tuple(outcome.gradients))
 
     def judge_alone(self, sample: Sample, of: str) -> tuple[Sample, Judgement] | None:
         """One number at one sample, rounded to the dtype and run by itself; None where the program raises there."""
@@ -168,12 +186,12 @@ class _Case:
     oracle: Oracle
     sample: Sample
     names: tuple[str, ...]
-    proof: Proof | None
+    known: Known | None
     row: int
 
     @cached_property
     def truth(self) -> Truth:
-        known = None if self.proof is None else self.proof.truth_of(self.row)
+        known = None if self.known is None else self.known.truth_of(self.row)
         return known or self.oracle.truth(self.sample, self.program.form, self.names)
 
     @property
@@ -182,10 +200,14 @@ class _Case:
         (first, *others) = self.truth.values
         return not others and first.state in (State.UNRESOLVED, State.UNDEFINED)
 
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        return self.program.target.arguments
+
     @cached_property
     def moved(self) -> list[Truth]:
-        known = None if self.proof is None else self.proof.moved_of(self.row)
-        return known or conditioning(self.oracle, self.sample, self.program.form, self.names)
+        known = None if self.known is None else self.known.moved_of(self.row)
+        return known or conditioning(self.oracle, self.sample, self.program.form, self.names, self.arguments)
 
     def spread(self, n: _Number) -> Callable[[], arb]:
         """Computes the conditioning of one number when it is asked for."""

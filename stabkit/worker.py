@@ -7,6 +7,7 @@ was judged before a worker died is kept.
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import resource
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from stabkit.errors import printable
 from stabkit.events import Ended, Event, decode, encode
 
+LEAST_SECONDS = 0.5  # of a target, however little time is left
 GRACE_SECONDS = 8.0  # beyond a target's own time before its worker is killed
 MEMORY_BYTES = 8 * 2**30  # that a worker may allocate beyond what it starts with
 LOG_BYTES = 2**28  # of output, and of any other file a target writes
@@ -82,20 +84,30 @@ class Workers:
         self.folder.cleanup()
 
     def expand(self, names: Sequence[str]) -> list[str]:
-        """Target names with `zoo` and its families replaced by their entries; StabkitError for an unknown one."""
-        if not any(n == "zoo" or n.startswith("zoo:") for n in names):
+        """Target names with those of whole collections replaced by their entries; StabkitError for an unknown one."""
+        if not any(map(may_be_many, names)):
             return list(names)
         found: list[str] = self.pool.schedule(_expanded, args=[list(names)]).result()
         return found
 
-    def events(self, jobs: Sequence[Any], grace: float = GRACE_SECONDS) -> Iterator[tuple[int, Event]]:
+    def events(
+        self, jobs: Sequence[Any], grace: float = GRACE_SECONDS, until: float = math.inf
+    ) -> Iterator[tuple[int, Event]]:
         """Every event of every job, as it comes, with the job's index; each job's last event is `Ended`.
 
         Args:
             grace: seconds beyond a job's own before its worker is killed.
+            until: on the monotonic clock, when all should be done: jobs that end early leave their time to the others.
         """
-        self.running = [self._start(i, job, grace) for i, job in enumerate(jobs)]
-        while not all(r.ended for r in self.running):
+        self.running, waiting = [], list(jobs)
+        while waiting or not all(r.ended for r in self.running):
+            busy = sum(not r.ended for r in self.running)
+            if waiting and busy < self.count:
+                share = (until - time.monotonic()) * min(1.0, self.count / (len(waiting) + busy))
+                paced = len(self.running) >= self.count and math.isfinite(until)
+                job = waiting.pop(0)
+                self._start(replace(job, seconds=max(share, LEAST_SECONDS)) if paced else job, grace)
+                continue
             time.sleep(POLL_SECONDS)
             for index, r in enumerate(self.running):
                 if not r.ended:
@@ -109,11 +121,12 @@ class Workers:
             r.read = 0
             yield from ((index, event) for event in _read(r))
 
-    def _start(self, index: int, job: Any, grace: float) -> _Running:
+    def _start(self, job: Any, grace: float) -> None:
+        index = len(self.running)
         spool, log, group = (Path(self.folder.name, f"{index}.{kind}") for kind in ("events", "log", "group"))
         words = [job, str(spool), str(log), str(group)]
         future = self.pool.schedule(_work, args=words, timeout=job.seconds + grace)
-        return _Running(future, spool, log, group)
+        self.running.append(_Running(future, spool, log, group))
 
 
 def _start_server_quietly() -> None:
@@ -246,11 +259,23 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+def may_be_many(name: str) -> bool:
+    """Whether a name may stand for a collection of targets; only a process that has torch loaded knows of which.
+
+    Example:
+        >>> may_be_many("torch:kl"), may_be_many("zoo"), may_be_many("torch.nn.functional:mse_loss")
+        (True, True, False)
+    """
+    return name.partition(":")[0] in ("zoo", "torch")
+
+
 def _expanded(names: list[str]) -> list[str]:
-    from stabkit import zoo
+    from stabkit import catalog, zoo
 
     found: list[str] = []
     for name in names:
-        is_zoo = name == "zoo" or name.startswith("zoo:")
-        found += [f"zoo:{spec.name}" for spec in zoo.find(name)] if is_zoo else [name]
+        if name.partition(":")[0] == "zoo":
+            found += [f"zoo:{spec.name}" for spec in zoo.find(name)]
+        else:
+            found += catalog.find(name) if catalog.is_meant(name) else [name]
     return list(dict.fromkeys(found))

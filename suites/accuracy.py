@@ -18,9 +18,10 @@ from flint import arb
 
 from stabkit.arithmetic.enclosure import Enclosure, State
 from stabkit.arithmetic.evaluate import Truth
+from stabkit.conditioning import conditioning
 from stabkit.floats import FORMATS, Format, as_finite, excess_bits, ulp_error
 from stabkit.judge import largest_difference
-from stabkit.oracle import Oracle, conditioning, oracle_for
+from stabkit.oracle import Oracle, oracle_for
 from stabkit.program import Program, sample_of
 from stabkit.proof import prove
 from stabkit.search.points import draw
@@ -82,7 +83,7 @@ def measure(spec: Spec, form: Format, points: int, seed: int = 0) -> list[Row]:
             for of, got in numbers_of(program, outcome, i).items():
                 true = _pick(truth, of)
                 row = rows.setdefault(of, Row(spec.name, of, form.name))
-                row.take(*_errors(got, true, of, sample, form, oracle))
+                row.take(*_errors(got, true, of, sample, program, oracle))
     return list(rows.values())
 
 
@@ -93,8 +94,9 @@ def _pick(truth: Truth, of: str) -> Enclosure:
 
 
 def _errors(
-    got: float, true: Enclosure, of: str, sample: dict[str, float], form: Format, oracle: Oracle
+    got: float, true: Enclosure, of: str, sample: dict[str, float], program: Program, oracle: Oracle
 ) -> tuple[float, float]:
+    form, arguments = program.form, program.target.arguments
     if true.state is State.UNRESOLVED or math.isnan(got):
         return math.inf, math.inf
     if not true.is_finite:
@@ -106,7 +108,7 @@ def _errors(
     if abs(ulps) <= MOST_ULPS:
         return ulps, -math.inf
     names = [] if of.startswith("value") else [of.removeprefix("gradient:").partition("[")[0]]
-    moved = [_pick(t, of) for t in conditioning(oracle, sample, form, names)]
+    moved = [_pick(t, of) for t in conditioning(oracle, sample, form, names, arguments)]
     return ulps, excess_bits(as_finite(got, form) - true.ball, true.ball, largest_difference(moved, true, form), form)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stabkit import auditor
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
 from stabkit.checks import NAMES
@@ -16,8 +17,9 @@ from stabkit.events import Begun, Ended, Event, Judged, decode, encode
 from stabkit.finding import Finding, to_float
 from stabkit.floats import FORMATS
 from stabkit.program import Program, points_of
+from stabkit.sweep import Sweep, sweep
 from stabkit.target import resolve
-from stabkit.verification import numbers_of
+from stabkit.verification import Examiner, numbers_of
 from stabkit.zoo import find
 
 VAE_NOTES = """
@@ -163,10 +165,15 @@ def test_what_importing_the_target_takes_is_taken_off_its_time(tmp_path: Path, m
         "time.monotonic = lambda: before() + 1000\n"
         "def loss(x): return torch.exp(x)\n"
     )
-    events = list(audit_target(Job(f"{tmp_path / 'slow.py'}:loss", ("x=real",), dtypes=("float32",), seconds=500.0)))
-    (judged,) = (e for e in events if isinstance(e, Judged))
-    assert judged.coverage is not None
-    assert judged.coverage.ended_by == "time"
+    given = []
+
+    def spied(examiner: Examiner, seconds: float, seed: int) -> Sweep:
+        given.append(seconds)
+        return sweep(examiner, seconds, seed)
+
+    monkeypatch.setattr(auditor, "sweep", spied)
+    list(audit_target(Job(f"{tmp_path / 'slow.py'}:loss", ("x=real",), dtypes=("float32",), seconds=500.0)))
+    assert given[0] < 1
 
 
 def test_a_dtype_that_holds_no_value_of_the_domain_is_not_applicable() -> None:

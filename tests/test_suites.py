@@ -6,11 +6,14 @@ import mpmath
 import pytest
 from stabkit.suites import cold_start
 from stabkit.suites.accuracy import BEGIN, END, Row, measure, table, worst, written_into
+from stabkit.suites.torch_findings import HEADS, summary
+from stabkit.suites.torch_findings import table as findings_table
 from stabkit.suites.truth_speed import QUANTITIES, Quantity, loop_truth
 from stabkit.suites.truth_speed import measure as timed
 
 from stabkit.arithmetic.evaluate import evaluate_any
 from stabkit.floats import FORMATS
+from stabkit.run import Request, run
 from stabkit.spec import definitions_of
 from stabkit.target import leaves_of
 from stabkit.zoo import find
@@ -95,3 +98,17 @@ def test_the_stages_of_a_cold_start_are_measured_in_processes_of_their_own() -> 
     lines = cold_start.table(found)
     assert len(lines) == len(found) + 1
     assert all(s.name in line for s, line in zip(found, lines[1:], strict=True))
+
+
+def test_findings_about_torch_are_tabled_with_what_torch_gives_and_what_is_true() -> None:
+    result = run(Request(("torch:losses.soft_margin_loss", "torch:losses.l1_loss"), dtypes=("float32",), max_time=30.0))
+    heads, rule, *rows = findings_table(result)
+    assert {line.count("|") for line in (heads, rule, *rows)} == {len(HEADS) + 1}
+    values = [r.split(" | ") for r in rows if "STB101 value" in r]
+    assert values[0][0] == "| `torch:losses.soft_margin_loss`"
+    assert values[0][4:6] == ["inf", "100"]
+    assert "soft_margin_loss, functional.py:" in values[0][-1]
+    assert not any("l1_loss" in r for r in rows)
+    assert summary(result).startswith("2 of 2 targets judged in torch")
+    assert summary(result).endswith("nothing was found in 1.")
+    assert len(list(findings_table(result, "error"))) <= len(rows) + 2

@@ -45,6 +45,10 @@ class Enclosure:
     def is_finite(self) -> bool:
         return self.state is State.FINITE
 
+    @property
+    def is_infinite(self) -> bool:
+        return self.state in (State.PLUS_INFINITY, State.MINUS_INFINITY)
+
     def is_decided(self, form: Format) -> bool:
         """Whether it settles a verdict: narrower than 2**-8 ulp, or wholly zero, or wholly overflow."""
         if not self.is_finite:
@@ -62,8 +66,10 @@ class Enclosure:
         )
 
     def as_double(self) -> float:
-        """The nearest double, for display; infinities and NaN as they are."""
-        return float(self.ball.mid()) if self.is_finite else float(self.ball)
+        """The nearest double, for display, 0 where it may be 0; infinities and NaN as they are."""
+        if self.is_finite:
+            return 0.0 if self.ball.contains(0) else float(self.ball.mid())
+        return float(self.ball)
 
 
 def _is_narrow(ball: arb, form: Format) -> bool:

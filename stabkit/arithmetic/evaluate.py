@@ -132,7 +132,14 @@ def _with_limits(truth: Truth, way: Way, sample: Mapping[str, Sample], form: For
 
         return limit(pick, sample, [(name, k)], form, room)
 
-    values = tuple(value(j) if e.state is State.UNDEFINED else e for j, e in enumerate(truth.values))
+    def at_a_pole(j: int, e: Enclosure) -> Enclosure:
+        near = value(j)  # where a sum of infinite terms was cut off, the limit is finite
+        return near if near.is_finite else e
+
+    values = tuple(
+        value(j) if e.state is State.UNDEFINED else at_a_pole(j, e) if e.is_infinite else e
+        for j, e in enumerate(truth.values)
+    )
     gradient = {
         name: tuple(slope(name, k) if e.kink or e.state is State.UNDEFINED else e for k, e in enumerate(row))
         for name, row in truth.gradient.items()

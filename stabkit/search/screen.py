@@ -8,6 +8,8 @@ function does not have and rounding noise does.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import chain, zip_longest
 
 import torch
 from torch import Generator, Tensor
@@ -90,16 +92,29 @@ def _score(got: Tensor, expected: Tensor | None, wobble: Tensor | None, form: Fo
 def choose(
     scores: dict[str, Tensor], remoteness: Tensor, per_channel: int, at_random: int, generator: Generator
 ) -> list[int]:
-    """Rows to judge: of each channel the most suspect, the nearest and some random suspects; and some others."""
+    """Rows to judge: of each channel the most suspect, the nearest and some random suspects; and some others.
+
+    They come in the order to judge them in, the first of each kind first: time may end it at any of them.
+    """
     count = len(remoteness)
-    chosen: set[int] = set()
+    kinds: list[list[int]] = []
     for score in scores.values():
         suspects = (score > 3).nonzero().flatten()
         for kind in (score[suspects] >= NOT_FINITE / 2, score[suspects] < NOT_FINITE / 2):
             some = suspects[kind]
             third = max(per_channel // 3, 1)
-            chosen.update(some[score[some].argsort(descending=True)[:third]].tolist())
-            chosen.update(some[remoteness[some].argsort()[:third]].tolist())
-            chosen.update(some[torch.randperm(len(some), generator=generator)[:third]].tolist())
-    chosen.update(torch.randperm(count, generator=generator)[:at_random].tolist())
-    return sorted(chosen)
+            kinds.append(some[remoteness[some].argsort()[:third]].tolist())
+            kinds.append(some[score[some].argsort(descending=True)[:third]].tolist())
+            kinds.append(some[torch.randperm(len(some), generator=generator)[:third]].tolist())
+    kinds.append(torch.randperm(count, generator=generator)[:at_random].tolist())
+    return in_turns(kinds)
+
+
+def in_turns(kinds: Sequence[Sequence[int]]) -> list[int]:
+    """The first of every list, then the second of every list, and so on; each number once.
+
+    Example:
+        >>> in_turns([[5, 6, 7], [], [6, 9]])
+        [5, 6, 9, 7]
+    """
+    return [row for row in dict.fromkeys(chain.from_iterable(zip_longest(*kinds))) if row is not None]

@@ -1,0 +1,94 @@
+"""How far the truth moves when the inputs move by a unit roundoff: what rounding them explains.
+
+The directions are Walsh functions on random signs, so that any two inputs move together in some and apart in others;
+each comes with its opposite, so that a jump next to the sample is crossed. Labels, counts and other discrete values are
+exact and stay; nothing leaves its domain.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from flint import arb
+
+from stabkit.arithmetic.evaluate import Truth, flatten
+from stabkit.domain import Argument, Booleans, Choice, Integers, Interval, Tensors
+from stabkit.floats import Format
+from stabkit.oracle import Oracle, Sample
+from stabkit.program import Points
+
+
+def conditioning(
+    oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], arguments: Sequence[Argument]
+) -> list[Truth]:
+    """The truths at inputs moved by one unit roundoff each.
+
+    The largest |difference| from the truth itself, over u, is the conditioning C of a number.
+    """
+    return [oracle.truth(s, form, gradient_of) for s in neighbourhood(sample, form, arguments)]
+
+
+def neighbourhood(sample: Sample, form: Format, arguments: Sequence[Argument]) -> list[Sample]:
+    """The sample moved along each direction."""
+    domains = {a.name: a.domain for a in arguments}
+    vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
+    return [_moved(sample, form, signs, domains) for signs in vectors]
+
+
+def moved_points(points: Points, form: Format, arguments: Sequence[Argument]) -> list[Points]:
+    """Many samples moved along each direction, exactly, as doubles."""
+    domains, sizes = {a.name: a.domain for a in arguments}, {n: x[0].numel() for n, x in points.items()}
+    found = []
+    for signs in sign_vectors(sum(sizes.values())):
+        moved, start = {}, 0
+        for n, x in points.items():
+            step = torch.tensor(signs[start : start + sizes[n]], dtype=torch.float64).reshape(x.shape[1:])
+            there = x.double() * (1 + step * form.unit_roundoff)
+            domain = domains[n]
+            if isinstance(domain, Interval):
+                there = torch.where((there >= domain.low) & (there <= domain.high), there, x.double())
+            moved[n] = there if _moves(domain) else x.double() if x.is_floating_point() else x
+            start += sizes[n]
+        found.append(moved)
+    return found
+
+
+@cache
+def sign_vectors(count: int) -> tuple[tuple[int, ...], ...]:
+    """The directions in which the `count` numbers of a sample are moved.
+
+    Example:
+        >>> len(sign_vectors(1)), len(sign_vectors(2)), len(sign_vectors(4))
+        (2, 4, 6)
+    """
+    drawn = random.Random(0)
+    signs = [drawn.choice((-1, 1)) for _ in range(count)]
+    masks = (0, *(1 << bit for bit in range(max(count - 1, 1).bit_length())))  # any two indices differ in a bit
+    walsh = [[s * (-1) ** (i & mask).bit_count() for i, s in enumerate(signs)] for mask in masks]
+    return tuple(dict.fromkeys(tuple(side * s for s in row) for row in walsh for side in (-1, 1)))
+
+
+def _moves(domain: Tensors) -> bool:
+    return not isinstance(domain, (Integers, Booleans, Choice))
+
+
+def _moved(sample: Sample, form: Format, signs: Sequence[int], domains: dict[str, Tensors]) -> Sample:
+    waiting = iter(signs)
+
+    def move(value: Any, domain: Tensors) -> Any:
+        if isinstance(value, list):
+            return [move(v, domain) for v in value]
+        sign = next(waiting)
+        if isinstance(value, int) or not math.isfinite(value) or value == 0 or not _moves(domain):
+            return value
+        step = sign * form.unit_roundoff
+        there = value * (1 + step) if form.precision < 50 else arb(value) * (1 + arb(step))  # exact either way
+        outside = isinstance(domain, Interval) and not (domain.low <= there <= domain.high)
+        return value if outside else there
+
+    return {name: move(value, domains[name]) for name, value in sample.items()}
