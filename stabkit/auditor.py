@@ -30,6 +30,8 @@ from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, resolve
 from stabkit.verification import Examiner
 
+LEAST_SECONDS, KEPT_BACK = 0.2, 0.75
+CLAIM_SHARE = 0.5  # of what is left for all claims
 SWEEP_SHARE = 0.6  # of a dtype's time; the rest is for shrinking and causes
 PROBES = 5
 MOST_ROOMS = 12  # operations nearest to the ends of the dtype, in results
@@ -60,7 +62,7 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
 def _audit(job: Job, target: Target, deadline: float) -> Iterator[Event]:
     begun, failed, judged, empty = False, False, False, ""
     for position, name in enumerate(job.dtypes):
-        share = max(deadline - time.monotonic(), 0.2) / (len(job.dtypes) - position)
+        share = _share(deadline, len(job.dtypes) - position)
         program = Program(target, FORMATS[name], job.device, seed=job.seed)
         try:
             probes = probe_points(program, PROBES)
@@ -98,6 +100,12 @@ def _audit(job: Job, target: Target, deadline: float) -> Iterator[Event]:
         yield Ended("failed" if failed else "audited")
 
 
+def _share(deadline: float, dtypes: int) -> float:
+    """Seconds for the next of so many dtypes: each may overrun, which must not be at the expense of the last."""
+    left = max(deadline - time.monotonic(), LEAST_SECONDS)
+    return left if dtypes == 1 else left / dtypes * KEPT_BACK
+
+
 def _says_something(event: Judged) -> bool:
     """Whether any number was decided, so that the verdicts stand on something."""
     c = event.coverage
@@ -133,7 +141,8 @@ def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -
     swept = sweep(Examiner(program, oracle), seconds * SWEEP_SHARE, job.seed)
     verdicts, findings = [], []
     for check in checks():
-        verdict, found = _claim(job, swept, check, deadline)
+        now = time.monotonic()
+        verdict, found = _claim(job, swept, check, now + (deadline - now) * CLAIM_SHARE)
         verdicts.append(verdict)
         findings += found
     return Judged(program.form.name, verdicts, findings, _coverage(job, swept), headroom(swept)[:MOST_ROOMS])
