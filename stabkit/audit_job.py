@@ -15,6 +15,7 @@ class Job:
         seconds: for all dtypes together.
         task: what is asked about it.
         fail_on: `error`, or `warning` where warnings end a range too.
+        tolerance, natural_scale: of the error rule; None for the target's own.
     """
 
     target: str
@@ -26,3 +27,5 @@ class Job:
     seconds: float = 20.0
     task: Task = "audit"
     fail_on: str = "error"
+    tolerance: float | None = None
+    natural_scale: float | None = None

@@ -27,6 +27,8 @@ def audit(
     device: str = "cpu",
     seed: int = 0,
     seconds: float = 20.0,
+    tolerance: float | None = None,
+    natural_scale: float | None = None,
 ) -> Result:
     """Where a loss stops computing the mathematics it stands for: what `stabkit audit` finds, for a function at hand.
 
@@ -39,6 +41,8 @@ def audit(
         reference: what is true for one sample, a function as for `--reference` or its name; without one the function
             is its own, replayed on exact real numbers.
         seconds: for all dtypes together.
+        tolerance: excess bits that pass, 4 unless given; more is a warning.
+        natural_scale: what values are measured by before an error is one, 1 nat unless given.
 
     Raises:
         StabkitError: for a function, domain, dtype or reference that cannot be used.
@@ -58,7 +62,17 @@ def audit(
         raise TargetError(f"dtype {unknown!r}", f"is not one of {', '.join(FORMATS)}", "name some of them")
     if callable(reference):
         target, reference = replace(target, definition=reference), None
-    job = Job(target.name, words, reference, tuple(dtypes), device, seed, seconds)
+    job = Job(
+        target.name,
+        words,
+        reference,
+        tuple(dtypes),
+        device,
+        seed,
+        seconds,
+        tolerance=tolerance,
+        natural_scale=natural_scale,
+    )
     collected = Collected(target.name)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         for event in audit_target(job, target):

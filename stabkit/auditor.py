@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -27,7 +26,7 @@ from stabkit.program import Program, confirm_batching, count_results, draws_rand
 from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
-from stabkit.target import Target, resolve
+from stabkit.target import Target, resolve, with_tolerance
 from stabkit.verification import Examiner
 
 LEAST_SECONDS, KEPT_BACK = 0.2, 0.75
@@ -51,7 +50,7 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
         torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
         found = target or resolve(job.target, [parse_parameter(text) for text in job.arguments])
         require_device(job.device)
-        yield from _audit(job, found, deadline)
+        yield from _audit(job, with_tolerance(found, job.tolerance, job.natural_scale), deadline)
     except StabkitError as error:
         memory = "memory" in str(error).lower() and "raises at every" in str(error)
         yield Ended("crashed" if memory else "not_judged", printable(str(error)))
@@ -220,5 +219,6 @@ def _coverage(job: Job, swept: Sweep) -> Coverage:
 
 def _command(job: Job) -> Sequence[str]:
     """The options of the job that a reproduction repeats."""
-    reference: list[Any] = ["--reference", job.reference] if job.reference else []
-    return [*reference, "--device", job.device, "--seed", str(job.seed)]
+    given = {"--reference": job.reference, "--tolerance": job.tolerance, "--natural-scale": job.natural_scale}
+    options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    return [*options, "--device", job.device, "--seed", str(job.seed)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stabkit.cli_options import DTYPES, check_device, check_writable, checked_dtypes, deliver, exit_code_of
+from stabkit.cli_request import RULE
 from stabkit.domain import Argument, Built, Parameter, at_point, parse_parameter, parts_of, point_of, real
 from stabkit.errors import DomainError
 
@@ -34,6 +35,8 @@ FORMATS = ("text", "json")
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of random draws.")
+@RULE[0]
+@RULE[1]
 @click.option("--output-format", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the output there instead.")
 def diagnose(target: str, **options: Any) -> None:
@@ -53,7 +56,9 @@ def _diagnose(target: str, options: dict[str, Any]) -> int:
     declared = pinned([parse_parameter(a) for a in options["arguments"]], values_at(options["points"]))
     from stabkit.dissection import dissect_at
 
-    found = [dissect_at(target, declared, options["reference"], d, options["device"], options["seed"]) for d in dtypes]
+    rule = options["tolerance"], options["natural_scale"]
+    places = (options["device"], options["seed"], *rule)
+    found = [dissect_at(target, declared, options["reference"], d, *places) for d in dtypes]
     deliver(_rendered(found, options["output_format"]), options["output"])
     if not all(a.numbers for a in found):
         return 2

@@ -19,6 +19,20 @@ from stabkit.errors import StabkitError, printable
 if TYPE_CHECKING:
     from stabkit.finding import Result
 
+RULE = (
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(min=0, max=64),
+        metavar="BITS",
+        help="Excess bits that pass; more is a warning.  [default: 4]",
+    ),
+    click.option(
+        "--natural-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="NATS",
+        help="Values below it need not be right in relation to their own size to be no error.  [default: 1]",
+    ),
+)
 OPTIONS = (
     click.argument("targets", nargs=-1, required=True, metavar="TARGET..."),
     click.option(
@@ -38,6 +52,7 @@ OPTIONS = (
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the points drawn."
     ),
+    *RULE,
     click.option(
         "--max-time",
         type=click.FloatRange(min=1),
@@ -92,6 +107,8 @@ def run_request(targets: Sequence[str], options: dict[str, Any], **settings: Any
         device=options["device"],
         seed=options["seed"],
         max_time=options["max_time"],
+        tolerance=options["tolerance"],
+        natural_scale=options["natural_scale"],
         command=shlex.join(["stabkit", *sys.argv[1:]]),
         **settings,
     )

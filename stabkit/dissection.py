@@ -25,7 +25,7 @@ from stabkit.judge import Judgement
 from stabkit.oracle import oracle_for
 from stabkit.program import Program, confirm_batching, points_of, require_device, sample_of
 from stabkit.search.points import probe_points
-from stabkit.target import resolve
+from stabkit.target import resolve, with_tolerance
 from stabkit.verification import Examiner, Sample, written
 
 AROUND = 2  # lines shown before the first and after the last operation of a file
@@ -33,7 +33,14 @@ MOST_LINES = 60  # of a file, before lines without operations are left out
 
 
 def dissect_at(
-    name: str, declared: Sequence[Parameter], reference: str | None, dtype: str, device: str, seed: int
+    name: str,
+    declared: Sequence[Parameter],
+    reference: str | None,
+    dtype: str,
+    device: str = "cpu",
+    seed: int = 0,
+    tolerance: float | None = None,
+    natural_scale: float | None = None,
 ) -> Anatomy:
     """The run of a target at the point that its declared parameters fix.
 
@@ -41,7 +48,7 @@ def dissect_at(
         StabkitError: where the target cannot be used, or an argument has no value.
     """
     torch.manual_seed(seed)
-    target = resolve(name, declared)
+    target = with_tolerance(resolve(name, declared), tolerance, natural_scale)
     require_device(device)
     for a in target.arguments:
         if not isinstance(a.domain, Point):

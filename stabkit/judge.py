@@ -1,8 +1,9 @@
 """Comparing what a program gave with what is true, one number at a time, by the error rule of the design.
 
 With u the unit roundoff and C the conditioning of the number, *excess bits* are log2(|error| / max(u(|truth| + C),
-smallest subnormal)). Up to 4 pass. Beyond, it is a warning; an error if more than half the significand is still
-lost after the natural scale has been added: u S for a value (S = 1 nat), u max(S, |value|)/|x| for a slope by x.
+smallest subnormal)). Up to 4 pass, unless the target's tolerance says otherwise. Beyond, it is a warning; an error if
+more than half the significand is still lost after the natural scale has been added: u S for a value (S = 1 nat),
+u max(S, |value|)/|x| for a slope by x.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from flint import arb
 from stabkit.arithmetic.enclosure import Enclosure, State
 from stabkit.finding import Severity
 from stabkit.floats import Format, as_finite, excess_bits, log2_magnitude, power_of_two, ulp_error
-
-WARNING_BITS = 4.0
-NATURAL_SCALE = 1.0  # nat
+from stabkit.spec import USUAL_TOLERANCE
 
 
 class Kind(Enum):
@@ -61,7 +60,14 @@ class Judgement:
 
 
 def judge(
-    row: int, of: str, got: float, truth: Enclosure, form: Format, conditioning: Callable[[], arb], scale: float | arb
+    row: int,
+    of: str,
+    got: float,
+    truth: Enclosure,
+    form: Format,
+    conditioning: Callable[[], arb],
+    scale: float | arb,
+    bits: float = USUAL_TOLERANCE.bits,
 ) -> Judgement:
     """Judges one number.
 
@@ -72,17 +78,18 @@ def judge(
         form: the audited format.
         conditioning: computes C; asked only where the error is not explained without it.
         scale: the natural scale that error severity adds, times 1/u.
+        bits: excess bits that pass.
     """
     settled = _without_comparison(got, truth, form)
     if settled is not None:
         return Judgement(row, of, got, truth, settled, "error" if settled.is_failure else None)
     real = _representable(truth, form)
     error = as_finite(got, form) - real
-    if excess_bits(error, real, arb(0), form) <= WARNING_BITS:
+    if excess_bits(error, real, arb(0), form) <= bits:
         return Judgement(row, of, got, truth, Kind.RIGHT)
     wobble = arb(0) if truth.kink else conditioning()  # the hull at a kink already holds what moving would add
     excess = excess_bits(error, real, wobble, form)
-    if excess <= WARNING_BITS:
+    if excess <= bits:
         return Judgement(row, of, got, truth, Kind.RIGHT, excess=excess)
     kind = _kind_of_failure(got, truth, form)
     finite = math.isfinite(got)
@@ -96,7 +103,7 @@ def judge(
         "error" if grave else "warning",
         excess if finite else None,
         ulp_error(got, real, form) if finite else None,
-        bool(wobble <= 64 * max(abs(real), arb(NATURAL_SCALE), key=log2_magnitude)),
+        bool(wobble <= 64 * max(abs(real), arb(USUAL_TOLERANCE.natural_scale), key=log2_magnitude)),
     )
 
 
@@ -134,9 +141,9 @@ def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format) -
     return largest / arb(form.unit_roundoff)
 
 
-def slope_scale(value: Enclosure, x: float) -> arb:
+def slope_scale(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:
     """max(S, |value|)/|x|: moving x by its own size moves the loss by less than its rounding; unbounded at x = 0."""
     if x == 0:
         return arb.pos_inf()
-    size = abs(value.ball) if value.is_finite else arb(NATURAL_SCALE)
-    return max(arb(NATURAL_SCALE), size, key=log2_magnitude) / abs(arb(x))
+    size = abs(value.ball) if value.is_finite else arb(natural)
+    return max(arb(natural), size, key=log2_magnitude) / abs(arb(x))

@@ -19,7 +19,7 @@ from stabkit.exact.cause import cause_of_difference
 from stabkit.exact.shadow import Pair, exact_trace
 from stabkit.exact.steps import Step
 from stabkit.finding import Severity
-from stabkit.judge import NATURAL_SCALE, Judgement, judge, largest_difference
+from stabkit.judge import Judgement, judge, largest_difference
 from stabkit.oracle import ExactProgram
 from stabkit.program import points_of, sample_of
 from stabkit.sweep import Sweep
@@ -44,6 +44,7 @@ class Comparison(Examiner):
     def compared(self, sample: Sample, row: int = 0) -> list[Judgement]:
         """What the program means at a sample, each component judged by the other reading."""
         form, mine, other = self.program.form, cast(ExactProgram, self.oracle), cast(ExactProgram, self.other)
+        allowed = self.program.target.tolerance
         meant, instead = mine.truth(sample, form, ()), other.truth(sample, form, ())
 
         def component(k: int, here: Enclosure, there: Enclosure) -> Judgement:
@@ -52,7 +53,7 @@ class Comparison(Examiner):
                 return largest_difference([t.values[k] for t in moved], there, form)
 
             of = "value" if len(meant.values) == 1 else f"value[{k}]"
-            found = judge(row, of, here.as_double(), there, form, spread, NATURAL_SCALE)
+            found = judge(row, of, here.as_double(), there, form, spread, allowed.natural_scale, allowed.bits)
             return replace(found, severity=self.gravity) if found.kind.is_failure else found
 
         if len(meant.values) != len(instead.values):

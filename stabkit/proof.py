@@ -17,7 +17,6 @@ from stabkit.arithmetic.bounds import Bounds, Enclosures
 from stabkit.arithmetic.evaluate import Truth
 from stabkit.conditioning import moved_points
 from stabkit.floats import Format
-from stabkit.judge import NATURAL_SCALE, WARNING_BITS
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, rows_at
 
@@ -103,16 +102,17 @@ def prove(program: Program, oracle: Oracle, points: Points, outcome: Outcome, co
     if truth is None or truth.values.lo.shape != outcome.values.shape:
         return None
     got, ran = _numbers(outcome), ~outcome.raised
-    cleared = _cleared(got, truth, points, form, ran)
+    allowed = program.target.tolerance
+    cleared = _cleared(got, truth, points, form, ran, allowed.natural_scale)
     if form.name == "float64":
         nowhere = torch.zeros_like(ran)
         return Proof(form, truth, Parts(nowhere, nowhere), cleared, nowhere)
-    settled = _settled(got, truth, [torch.zeros(()).double()] * len(got), form, ran)
+    settled = _settled(got, truth, [torch.zeros(()).double()] * len(got), form, ran, allowed.bits)
     rows = (~settled.both & ran).nonzero().flatten() if conditioned else torch.tensor([], dtype=torch.int64)
     moved = _moved(program, oracle, rows_at(points, rows), list(outcome.gradients)) if len(rows) else ()
     if moved:
         here = truth.rows(rows)
-        again = _settled([g[rows] for g in got], here, _spreads(here, moved), form, ran[rows])
+        again = _settled([g[rows] for g in got], here, _spreads(here, moved), form, ran[rows], allowed.bits)
         settled.value[rows], settled.gradient[rows] = again.value, again.gradient
     places = {row: place for place, row in enumerate(rows.tolist())} if moved else {}
     return Proof(form, truth, settled, cleared | settled, truth.ready(form), moved, places)
@@ -128,18 +128,20 @@ def _numbers(outcome: Outcome) -> list[Tensor]:
     return [outcome.values.double(), *(g.double().reshape(count, -1) for g in outcome.gradients.values())]
 
 
-def _settled(got: list[Tensor], truth: Enclosures, spreads: list[Tensor], form: Format, ran: Tensor) -> Parts:
+def _settled(
+    got: list[Tensor], truth: Enclosures, spreads: list[Tensor], form: Format, ran: Tensor, bits: float
+) -> Parts:
     """Which samples have every number within the bits that rounding explains."""
-    rights = (_right(g, b, s, form) for g, b, s in zip(got, truth.all, spreads, strict=True))
+    rights = (_right(g, b, s, form, bits) for g, b, s in zip(got, truth.all, spreads, strict=True))
     return Parts.of([right & ran[:, None] for right in rights])
 
 
-def _right(got: Tensor, bounds: Bounds, spread: Tensor, form: Format) -> Tensor:
-    """|got - truth| <= 2**4 max(u |truth| + spread, smallest subnormal), or the infinity of a truth too large."""
+def _right(got: Tensor, bounds: Bounds, spread: Tensor, form: Format, bits: float) -> Tensor:
+    """|got - truth| <= 2**bits max(u |truth| + spread, smallest subnormal), or the infinity of a truth too large."""
     clipped = _representable(bounds, form)
     error = _worst_error(_representable(Bounds(got, got), form).lo, clipped)
     explained = form.unit_roundoff * clipped.magnitude() + spread
-    allowed = 2**WARNING_BITS * explained.clamp(min=form.smallest_subnormal) * SLACK
+    allowed = 2**bits * explained.clamp(min=form.smallest_subnormal) * SLACK
     too_large = (bounds.lo >= form.overflow) & (got > 0) | (bounds.hi <= -form.overflow) & (got < 0)
     too_large &= got.abs() >= form.overflow
     return (error <= allowed) | too_large | (got.isnan() & (bounds.magnitude() >= form.overflow))
@@ -159,10 +161,10 @@ def _worst_error(got: Tensor, bounds: Bounds) -> Tensor:
     return torch.maximum((got - bounds.lo).abs(), (bounds.hi - got).abs())
 
 
-def _cleared(got: list[Tensor], truth: Enclosures, points: Points, form: Format, ran: Tensor) -> Parts:
+def _cleared(got: list[Tensor], truth: Enclosures, points: Points, form: Format, ran: Tensor, natural: float) -> Parts:
     """Which samples are nowhere off by what makes an error, the natural scale alone allowed for."""
-    scales = [torch.tensor(NATURAL_SCALE, dtype=torch.float64)]
-    size = truth.values.magnitude()[:, :1].clamp(min=NATURAL_SCALE)
+    scales = [torch.tensor(natural, dtype=torch.float64)]
+    size = truth.values.magnitude()[:, :1].clamp(min=natural)
     scales += [size / points[n].double().reshape(len(size), -1).abs() for n in truth.gradient]
     columns = []
     for g, bounds, scale in zip(got, truth.all, scales, strict=True):

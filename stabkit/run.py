@@ -28,6 +28,7 @@ class Request:
         max_time: seconds for everything; None for the usual time a target.
         fail_on: `error`, `warning` or `never`.
         command: as the user gave it, for the record.
+        tolerance, natural_scale: of the error rule; None for the targets' own.
     """
 
     targets: tuple[str, ...]
@@ -41,6 +42,8 @@ class Request:
     exit_zero: bool = False
     command: str = ""
     task: Task = "audit"
+    tolerance: float | None = None
+    natural_scale: float | None = None
 
     def job(self, target: str, seconds: float) -> Job:
         """One target of the request as a job."""
@@ -54,6 +57,8 @@ class Request:
             seconds,
             self.task,
             self.fail_on,
+            self.tolerance,
+            self.natural_scale,
         )
 
 

@@ -19,6 +19,21 @@ class Status:
         return self.claim is not None
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """What the error rule lets pass.
+
+    Attributes:
+        bits: excess bits up to which a number is right; more is a warning.
+        natural_scale: S, in the unit of the value: errors of u S are of no consequence, and errors are errors beyond
+            half the significand of that.
+    """
+
+    bits: float = 4.0
+    natural_scale: float = 1.0
+
+
+USUAL_TOLERANCE = Tolerance()
 stable = Status()
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from stabkit import catalog, zoo
 from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
-from stabkit.spec import Status, stable
+from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Target:
         positional: how many of them are passed by position.
         definition: a zoo entry's definition, or None.
         status: a zoo entry's label.
+        tolerance: what its errors are measured by.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Target:
     definition: Callable[..., Any] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     status: Status = stable
+    tolerance: Tolerance = USUAL_TOLERANCE
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -54,6 +56,13 @@ class Target:
     def guesses(self) -> tuple[Argument, ...]:
         """The arguments whose domain is a guess."""
         return tuple(a for a in self.arguments if a.guessed)
+
+
+def with_tolerance(target: Target, bits: float | None, natural_scale: float | None) -> Target:
+    """The target under another error rule, as far as one is given."""
+    own = target.tolerance
+    given = Tolerance(own.bits if bits is None else bits, own.natural_scale if natural_scale is None else natural_scale)
+    return replace(target, tolerance=given)
 
 
 def leaves_of(parameters: Sequence[Parameter]) -> Iterator[Argument]:

@@ -22,10 +22,11 @@ from stabkit.exact.steps import Step
 from stabkit.finding import number
 from stabkit.floats import FORMATS, Format, shortest
 from stabkit.foresight import foresee
-from stabkit.judge import NATURAL_SCALE, Judgement, Kind, judge, largest_difference, slope_scale
+from stabkit.judge import Judgement, Kind, judge, largest_difference, slope_scale
 from stabkit.oracle import ExactProgram, Oracle
 from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
 from stabkit.proof import prove
+from stabkit.spec import Tolerance
 
 WORKING_BITS = 256  # of comparisons with a truth; enclosures keep the precision they were found at
 
@@ -117,7 +118,7 @@ class Examiner:
                     "let both return the same components",
                 )
             judgements = [
-                judge(number, n.of, got[n.of], n.truth, self.program.form, case.spread(n), n.scale)
+                judge(number, n.of, got[n.of], n.truth, self.program.form, case.spread(n), n.scale, case.tolerance.bits)
                 for n in case.numbers(outcome.values.shape[1])
             ]
         return judgements if self.oracle.name == "reference" else [_by_property(j, sample) for j in judgements]
@@ -204,6 +205,10 @@ class _Case:
     def arguments(self) -> tuple[Argument, ...]:
         return self.program.target.arguments
 
+    @property
+    def tolerance(self) -> Tolerance:
+        return self.program.target.tolerance
+
     @cached_property
     def moved(self) -> list[Truth]:
         known = None if self.known is None else self.known.moved_of(self.row)
@@ -217,11 +222,12 @@ class _Case:
         """Every true number of the sample."""
         values = self.truth.values * (components if self.is_open else 1)
         for j, true in enumerate(values):
-            yield _Number(_value_name(j, len(values)), true, partial(_value_in, j), NATURAL_SCALE)
+            yield _Number(_value_name(j, len(values)), true, partial(_value_in, j), self.tolerance.natural_scale)
+        natural = self.tolerance.natural_scale
         for name in self.names:
             for k, (x, true) in enumerate(zip(flatten(self.sample[name]), self.truth.gradient[name], strict=True)):
                 of = _slope_name(self.program, name, k)
-                yield _Number(of, true, partial(_slope_in, name, k), slope_scale(values[0], x))
+                yield _Number(of, true, partial(_slope_in, name, k), slope_scale(values[0], x, natural))
 
 
 def _value_in(component: int, truth: Truth) -> Enclosure:

@@ -267,3 +267,16 @@ def test_a_range_that_cannot_be_known_exits_with_2_and_says_why(
     assert done.exit_code == 2
     assert complaint in done.output.replace("\n", " ")
     assert "Traceback" not in done.output
+
+
+def test_the_error_rule_has_two_numbers_and_reproductions_repeat_them(here: Path) -> None:
+    words = ("audit", "mine.py:softplus", "--arg", "x=[-9,-6]", "--dtype", "float32", "--max-time", "6")
+    strict = stabkit(*words, "--output-format", "full")
+    assert "STB201" in strict.stdout
+    lenient = stabkit(*words, "--tolerance", "20")
+    assert "STB201" not in lenient.stdout
+    grave = stabkit(*words, "--natural-scale", "1e-6", "--output-format", "full")
+    assert grave.exit_code == 1
+    assert "--natural-scale 1e-06" in grave.stdout
+    assert strict.exit_code == 0
+    assert stabkit(*words, "--tolerance", "-1").exit_code == 2

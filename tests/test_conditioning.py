@@ -1,4 +1,4 @@
-"""Where conditioning looks: every pair of inputs together and apart, both ways, inside the domains, labels left alone."""
+"""Where conditioning looks: every pair of inputs together and apart, both ways, inside the domains."""
 
 import itertools
 

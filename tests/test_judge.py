@@ -1,14 +1,24 @@
 """The error rule: what passes, what warns, what fails, and what is no fault at all."""
 
 import math
+from dataclasses import replace
 
 import flint
 import pytest
+import torch
 from flint import arb
 
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
+from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind, judge, largest_difference, slope_scale
+from stabkit.oracle import oracle_for
+from stabkit.program import Program
+from stabkit.proof import prove
+from stabkit.search.points import draw
+from stabkit.spec import Tolerance
+from stabkit.target import Target, with_tolerance
+from stabkit.verification import Examiner
 
 SINGLE, HALF = FORMATS["float32"], FORMATS["float16"]
 U = SINGLE.unit_roundoff
@@ -95,3 +105,32 @@ def test_an_enclosure_too_wide_for_one_dtype_may_settle_another() -> None:
     ball = Enclosure.of(arb(1, 2.0**-20))
     assert ball.is_decided(HALF)
     assert not ball.is_decided(SINGLE)
+
+
+def test_tolerance_and_natural_scale_of_a_target_move_both_limits() -> None:
+    def judged(bits: float, natural: float) -> tuple[str | None, str | None]:
+        target = Target("f", lambda x: x * (1 + 2**-18), (parse_parameter("x=real"),), definition=lambda ctx, x: x)
+        p = Program(with_tolerance(target, bits, natural), SINGLE, batched=True)
+        found = Examiner(p, oracle_for(p.target, None, p)).judge_alone({"x": 1e-8}, "value")
+        coarse = replace(p, target=replace(p.target, function=lambda x: x * 2))
+        halved = Examiner(coarse, oracle_for(p.target, None, coarse)).judge_alone({"x": 1e-8}, "value")
+        assert found is not None
+        assert halved is not None
+        return found[1].severity, halved[1].severity
+
+    assert judged(4.0, 1.0) == ("warning", "warning")
+    assert judged(6.0, 1.0) == (None, "warning")
+    assert judged(4.0, 1e-9) == ("warning", "error")
+    assert with_tolerance(Target("f", abs, ()), None, None).tolerance == Tolerance(4.0, 1.0)
+
+
+def test_a_tolerance_reaches_enclosures_too() -> None:
+    target = Target("f", lambda x: x * (1 + 2**-18), (parse_parameter("x=[1,2]"),), definition=lambda ctx, x: x)
+    for bits, settled in ((4.0, 0), (6.0, 40)):
+        p = Program(with_tolerance(target, bits, None), SINGLE, batched=True)
+        oracle = oracle_for(p.target, None, p)
+        assert oracle is not None
+        points = draw(p.target.arguments, SINGLE, 40, torch.Generator().manual_seed(0))
+        proof = prove(p, oracle, points, p.run(points))
+        assert proof is not None
+        assert int(proof.settled.value.sum()) == settled

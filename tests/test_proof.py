@@ -114,7 +114,7 @@ def test_a_result_beyond_the_dtype_counts_as_infinite_to_judge_and_proof_alike()
     half = FORMATS["float16"]
     bounds = Bounds(*(torch.tensor([[61250.0, 612500.0, 612500.0]], dtype=torch.float64) for _ in range(2)))
     got = torch.tensor([[1e8, 1e8, -1e8]], dtype=torch.float64)
-    assert _right(got, bounds, torch.zeros(()).double(), half).tolist() == [[False, True, False]]
+    assert _right(got, bounds, torch.zeros(()).double(), half, 4.0).tolist() == [[False, True, False]]
     kinds = [
         judge(0, "value", float(g), t, half, lambda: arb(0), 1.0).kind
         for g, t in zip(got[0], bounds.at(0), strict=True)
