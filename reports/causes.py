@@ -108,7 +108,7 @@ def outcome_words(finding: Finding) -> str:
     if finding.got is None:
         return finding.hint.partition(":")[0]
     if finding.truth == "nan":
-        return f"{written(finding.got)}, " + ("truth unresolved" if finding.certified else "and so it is in float64")
+        return f"{written(finding.got)}, " + ("no truth known" if finding.certified else "and so it is in float64")
     got, true = _apart(finding.got, finding.truth)
     lost = f", {float(finding.excess_bits):.1f} bits lost" if finding.excess_bits is not None else ""
     return f"{got}, {TRUTH_WORDS.get(finding.claim, 'true')} {true}{lost}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["audit", "range"]
+DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Job:
     target: str
     arguments: tuple[str, ...] = ()
     reference: str | None = None
-    dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
+    dtypes: tuple[str, ...] = DTYPES
     device: str = "cpu"
     seed: int = 0
     seconds: float = 20.0

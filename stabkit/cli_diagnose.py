@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.cli_options import DTYPES, check_device, check_writable, checked_dtypes, deliver, exit_code_of
+from stabkit.audit_job import DTYPES
+from stabkit.cli_options import check_device, check_writable, checked_dtypes, deliver, exit_code_of
 from stabkit.cli_request import RULE
 from stabkit.domain import Argument, Built, Parameter, at_point, parse_parameter, parts_of, point_of, real
 from stabkit.errors import DomainError

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
+from stabkit.audit_job import DTYPES
 from stabkit.errors import StabkitError
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
 REPORT = "stability-report.html"
 MOST_NAME = 200  # characters of a file name, which a temporary one extends
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.cli_options import DTYPES, REPORT, check_device, check_writable, checked_dtypes
+from stabkit.audit_job import DTYPES
+from stabkit.cli_options import REPORT, check_device, check_writable, checked_dtypes
 from stabkit.errors import StabkitError, printable
 
 if TYPE_CHECKING:

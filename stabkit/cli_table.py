@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stabkit.audit_job import DTYPES
 from stabkit.cli_options import (
-    DTYPES,
     REPORT,
     check_device,
     check_writable,

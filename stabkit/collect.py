@@ -8,39 +8,57 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 import stabkit
+from stabkit.audit_job import DTYPES
 from stabkit.events import Begun, Ended, Event, Judged, Ranged
-from stabkit.finding import SCHEMA_VERSION, Result, TargetResult
+from stabkit.finding import SCHEMA_VERSION, Result, Status, TargetResult
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_UNJUDGED, EXIT_INTERRUPTED = 0, 1, 2, 130
+WORST_FIRST: tuple[Status, ...] = ("crashed", "timed_out", "failed", "audited", "not_judged")
 NAMED_VERSIONS = ("torch", "numpy", "mpmath", "python-flint")
 
 
 @dataclass
 class Collected:
-    """The events of one target so far."""
+    """The events of one target so far, whose dtypes may be judged in several jobs.
+
+    Attributes:
+        dtypes: in the order of the result.
+        jobs: how many say that they have ended.
+    """
 
     target: str
     seconds: float = 0.0
+    dtypes: Sequence[str] = DTYPES
+    jobs: int = 1
     begun: Begun | None = None
     judged: list[Judged] = field(default_factory=list)
     ranged: list[Ranged] = field(default_factory=list)
-    ended: Ended | None = None
+    endings: list[Ended] = field(default_factory=list)
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the target ended, once all its jobs have: as the worst of them, but judged where one is."""
+        if len(self.endings) < self.jobs:
+            return None
+        return min(self.endings, key=lambda e: WORST_FIRST.index(e.status))
 
     def add(self, event: Event) -> None:
         """Takes one event in."""
         if isinstance(event, Begun):
-            self.begun = event
+            self.begun = self.begun or event
         elif isinstance(event, Judged):
             self.judged.append(event)
         elif isinstance(event, Ranged):
             self.ranged.append(event)
         else:
-            self.ended = event
+            self.endings.append(event)
 
     def result(self) -> TargetResult:
         """The target's result; a target that did not end is not judged, with what it had."""
         ended = self.ended or Ended("not_judged", "interrupted before it was done")
         begun = self.begun or Begun("", [], [], [])
+        judged = sorted(self.judged, key=lambda e: self.dtypes.index(e.dtype))
+        ranged = sorted(self.ranged, key=lambda e: self.dtypes.index(e.dtype))
         return TargetResult(
             target=self.target,
             status=ended.status,
@@ -49,11 +67,11 @@ class Collected:
             arguments=begun.arguments,
             guesses=begun.guesses,
             notes=begun.notes,
-            verdicts=[v for j in self.judged for v in j.verdicts],
-            findings=sorted((f for j in self.judged for f in j.findings), key=lambda f: f.extremeness),
-            coverage=[j.coverage for j in self.judged if j.coverage],
-            headroom=[h for j in self.judged for h in j.headroom],
-            ranges=[r for event in self.ranged for r in event.ranges],
+            verdicts=[v for j in judged for v in j.verdicts],
+            findings=sorted((f for j in judged for f in j.findings), key=lambda f: f.extremeness),
+            coverage=[j.coverage for j in judged if j.coverage],
+            headroom=[h for j in judged for h in j.headroom],
+            ranges=[r for event in ranged for r in event.ranges],
             seconds=round(self.seconds, 2),
         )
 

@@ -6,9 +6,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from stabkit.audit_job import Job, Task
+from stabkit.audit_job import DTYPES, Job, Task
 from stabkit.collect import Collected, result_of
 from stabkit.finding import Result
 from stabkit.worker import GRACE_SECONDS, Workers, may_be_many
@@ -34,7 +34,7 @@ class Request:
     targets: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     reference: str | None = None
-    dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
+    dtypes: tuple[str, ...] = DTYPES
     device: str = "cpu"
     seed: int = 0
     max_time: float | None = None
@@ -45,13 +45,13 @@ class Request:
     tolerance: float | None = None
     natural_scale: float | None = None
 
-    def job(self, target: str, seconds: float) -> Job:
-        """One target of the request as a job."""
+    def job(self, target: str, dtypes: tuple[str, ...], seconds: float) -> Job:
+        """Some dtypes of one target of the request as a job."""
         return Job(
             target,
             self.arguments,
             self.reference,
-            self.dtypes,
+            dtypes,
             self.device,
             self.seed,
             seconds,
@@ -74,31 +74,47 @@ def run(request: Request, progress: Callable[[int, int], None] = lambda done, to
     """
     started, interrupted = time.monotonic(), False
     collected: list[Collected] = []
-    with Workers(_worker_count(request.targets)) as workers:
+    with Workers(_worker_count(request.targets, request.dtypes)) as workers:
         try:
             names = workers.expand(request.targets)
-            seconds = _seconds_each(request.max_time, len(names), workers.count, time.monotonic() - started)
-            collected = [Collected(name) for name in names]
-            jobs = [request.job(name, seconds) for name in names]
+            groups = _groups(request.dtypes, workers.count // max(len(names), 1))
+            owners = [index for index in range(len(names)) for _ in groups]
+            share, spent = len(groups[0]) / len(request.dtypes), time.monotonic() - started
+            seconds = _seconds_each(request.max_time, share, len(owners), workers.count, spent)
+            collected = [Collected(name, dtypes=request.dtypes, jobs=len(groups)) for name in names]
+            jobs = [request.job(name, group, seconds) for name in names for group in groups]
             until = math.inf if request.max_time is None else started + request.max_time * (1 - OVERRUN)
-            for index, event in workers.events(jobs, _grace(request.max_time), until):
-                collected[index].add(event)
-                collected[index].seconds = time.monotonic() - started
+            for job, event in workers.events(jobs, _grace(request.max_time), until):
+                collected[owners[job]].add(event)
+                collected[owners[job]].seconds = time.monotonic() - started
                 progress(sum(c.ended is not None for c in collected), len(names))
         except KeyboardInterrupt:
             if not collected:
                 raise
             interrupted = True
-            collected = [Collected(c.target, c.seconds) for c in collected]
-            for index, event in workers.spooled():
-                collected[index].add(event)
+            collected = [replace(c, begun=None, judged=[], ranged=[], endings=[]) for c in collected]
+            for job, event in workers.spooled():
+                collected[owners[job]].add(event)
     return result_of(collected, request.command, request.seed, request.fail_on, request.exit_zero, interrupted)
 
 
-def _worker_count(targets: Sequence[str]) -> int:
-    """One worker a target, as far as there are cores; a name may stand for many targets."""
+def _worker_count(targets: Sequence[str], dtypes: Sequence[str]) -> int:
+    """One worker a target and dtype, as far as there are cores; a name may stand for many targets."""
     cores = min(os.cpu_count() or 1, MOST_WORKERS)
-    return cores if any(map(may_be_many, targets)) else min(cores, len(targets))
+    return cores if any(map(may_be_many, targets)) else min(cores, len(targets) * len(dtypes))
+
+
+def _groups(dtypes: tuple[str, ...], count: int) -> list[tuple[str, ...]]:
+    """The dtypes in so many groups of neighbours, if there are as many of them; one group at least.
+
+    Example:
+        >>> _groups(("float16", "bfloat16", "float32", "float64"), 2)
+        [('float16', 'bfloat16'), ('float32', 'float64')]
+        >>> _groups(("float32",), 8), _groups(("float16", "float32", "float64"), 2)
+        ([('float32',)], [('float16', 'float32'), ('float64',)])
+    """
+    size = math.ceil(len(dtypes) / max(min(count, len(dtypes)), 1))
+    return [dtypes[start : start + size] for start in range(0, len(dtypes), size)]
 
 
 def _grace(budget: float | None) -> float:
@@ -106,9 +122,9 @@ def _grace(budget: float | None) -> float:
     return GRACE_SECONDS if budget is None else max(1.0, min(GRACE_SECONDS, budget / 5))
 
 
-def _seconds_each(budget: float | None, jobs: int, workers: int, spent: float) -> float:
-    """The time of one target: its share of the budget, torch's loading taken off once."""
+def _seconds_each(budget: float | None, share: float, jobs: int, workers: int, spent: float) -> float:
+    """The time of one job: its share of the budget, torch's loading taken off once."""
     if budget is None:
-        return SECONDS_A_TARGET
+        return SECONDS_A_TARGET * share
     left = max(budget - max(spent, STARTUP_SECONDS), 0.5)
     return left * min(workers, jobs) / jobs

@@ -138,6 +138,18 @@ def test_a_float64_result_that_is_not_finite_is_judged_by_the_program_on_exact_n
     assert (found.oracle, found.severity, found.got) == ("program", "error", "inf")
 
 
+def test_a_program_that_is_nan_everywhere_in_a_declared_domain_fails(tmp_path: Path) -> None:
+    (tmp_path / "never.py").write_text("import torch\ndef loss(x): return torch.log(-1 - x * x)\n")
+    place = f"{tmp_path / 'never.py'}:loss"
+    events = list(audit_target(Job(place, ("x=[-5,5]",), dtypes=("float32",), seconds=10.0)))
+    found = [f for e in events if isinstance(e, Judged) for f in e.findings if f.claim == "value_is_finite"]
+    assert {(f.got, f.severity, f.oracle) for f in found} == {("nan", "error", "property")}
+    assert events[-1] == Ended("failed")
+    guessed = list(audit_target(Job(place, dtypes=("float32",), seconds=10.0)))
+    assert isinstance(guessed[-1], Ended)
+    assert guessed[-1].status == "not_judged"  # the guess may be what is wrong
+
+
 def test_a_guessed_domain_makes_no_errors_and_says_how_to_confirm(tmp_path: Path) -> None:
     source = tmp_path / "mine.py"
     source.write_text("import torch\ndef loss(x): return torch.log(torch.exp(x))\n")

@@ -301,7 +301,7 @@ def test_programs_compared_with_themselves_are_not_said_to_miss_the_truth() -> N
     apart = {"got": -18.4, "truth": -46.0, "excess_bits": 9.5}
     assert outcome_words(finding(claim="properties_hold", **apart)) == "-18.4, in float64 -46, 9.5 bits lost"
     assert outcome_words(finding(claim="guards_do_not_bind", **apart)) == "-18.4, without guards -46, 9.5 bits lost"
-    assert outcome_words(finding(got="nan", truth="nan", certified=True)) == "nan, truth unresolved"
+    assert outcome_words(finding(got="nan", truth="nan", certified=True)) == "nan, no truth known"
     assert outcome_words(finding(got="nan", truth="nan", certified=False)) == "nan, and so it is in float64"
 
 

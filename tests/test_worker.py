@@ -1,6 +1,7 @@
 """Hostile targets: each gets its status, the others go on, and what was judged is kept."""
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from stabkit.audit_job import Job
 from stabkit.collect import Collected
 from stabkit.errors import TargetError
-from stabkit.finding import TargetResult
+from stabkit.events import Ended, Judged
+from stabkit.finding import TargetResult, Verdict
+from stabkit.run import Request, run
 from stabkit.worker import Workers
 
 HOSTILE = """
@@ -115,3 +118,27 @@ def test_the_zoo_is_expanded_by_name_family_and_whole() -> None:
         assert len(everything) == len(set(everything)) > len(family)
         with pytest.raises(TargetError, match="is not in the zoo"):
             workers.expand(["zoo:nonsense"])
+
+
+def test_dtypes_of_one_target_are_judged_side_by_side_and_come_back_in_order() -> None:
+    collected = Collected("m:f", dtypes=("float16", "float32", "float64"), jobs=2)
+    late, early = (Judged(d, [Verdict("c", d, "cpu", "passed", "")], [], None) for d in ("float64", "float16"))
+    for event in (late, Ended("audited"), early):
+        collected.add(event)
+    assert collected.ended is None
+    collected.add(Ended("not_judged", "its domain is empty there"))
+    assert [v.dtype for v in collected.result().verdicts] == ["float16", "float64"]
+    assert collected.result().status == "audited"  # where a dtype holds nothing of the domain, the others count
+    for worse in (Ended("failed"), Ended("timed_out"), Ended("crashed")):
+        assert replace(collected, endings=[Ended("audited"), worse]).result().status == worse.status
+
+
+def test_a_run_of_one_target_gives_the_same_in_one_job_or_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(("zoo:naive_exp_log_scale",), dtypes=("float16", "bfloat16"), max_time=60.0)
+    found = []
+    for cores in (1, 2):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        (target,) = run(request).targets
+        found.append([(v.claim, v.dtype, v.verdict) for v in target.verdicts])
+    assert found[0] == found[1]
+    assert {dtype for _, dtype, _ in found[0]} == {"float16", "bfloat16"}
