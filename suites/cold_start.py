@@ -38,7 +38,7 @@ import torch._dynamo
 from stabkit.audit_job import Job
 torch.set_num_threads(1)
 started = time.perf_counter()
-for event in audit_target(Job(sys.argv[1], tuple(sys.argv[2:]))):
+for event in audit_target(Job(sys.argv[2], tuple(sys.argv[3:]), seconds=float(sys.argv[1]))):
     print(type(event).__name__, time.perf_counter() - started)
 """
 
@@ -56,18 +56,23 @@ class Stage:
         return statistics.median(self.seconds)
 
 
-def stages(repeats: int) -> list[Stage]:
-    """Every stage, tried in turn so that a slow spell of the machine falls on all of them."""
+def stages(repeats: int, limit: float | None = None) -> list[Stage]:
+    """Every stage, tried in turn so that a slow spell of the machine falls on all of them.
+
+    Args:
+        limit: seconds for the whole command, as with `--max-time`; else it takes the time it takes by default.
+    """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "draft.py").write_text(LOSS)
         words = [w for a in ARGUMENTS for w in ("--arg", a)]
+        limited = [] if limit is None else ["--max-time", str(limit)]
         commands = {
             "python starts": ["-c", "pass"],
             "command line is read": ["-c", "import stabkit.cli, stabkit.run"],
             "torch is imported": ["-c", "import torch"],
             "engine is imported": ["-c", "import stabkit.auditor, torch._dynamo"],
-            "audit, all loaded": ["-c", IN_PROCESS, "draft.py:loss", *ARGUMENTS],
-            "whole command": ["-m", "stabkit", "audit", "draft.py:loss", *words],
+            "audit, all loaded": ["-c", IN_PROCESS, str(limit or 20.0), "draft.py:loss", *ARGUMENTS],
+            "whole command": ["-m", "stabkit", "audit", "draft.py:loss", *words, *limited],
         }
         taken: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(repeats):

@@ -17,7 +17,7 @@ from stabkit.target import Target, resolve
 
 SAMPLES = 10
 NAMES = (
-    *("torch:kl.normal_normal", "torch:kl.beta_gamma", "torch:kl.categorical_categorical", "torch:kl.pareto_normal"),
+    *("torch:kl.normal_normal", "torch:kl.gumbel_normal", "torch:kl.categorical_categorical", "torch:kl.pareto_normal"),
     *("torch:losses.cosine_similarity", "torch:losses.cross_entropy", "torch:losses.binary_cross_entropy"),
 )
 

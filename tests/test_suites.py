@@ -92,7 +92,7 @@ def test_the_mpmath_loop_survives_a_singularity() -> None:
 
 
 def test_the_stages_of_a_cold_start_are_measured_in_processes_of_their_own() -> None:
-    found = cold_start.stages(repeats=1)
+    found = cold_start.stages(repeats=1, limit=4.0)
     assert [s.name for s in found][-1] == "whole command"
     assert all(s.median > 0 for s in found)
     lines = cold_start.table(found)
