@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from stabkit.exact.cause import PRODUCTS
+from stabkit.exact.movement import COPIES
 from stabkit.exact.place import near
 from stabkit.exact.shadow import trace_points
 from stabkit.exact.steps import Recorder, Step
@@ -40,7 +41,7 @@ def _by_place(steps: Iterable[Step]) -> Iterable[list[Step]]:
     """The steps of each operation of each line."""
     groups: dict[tuple[str, bool, tuple[str, int]], list[Step]] = {}
     for s in steps:
-        if s.place is not None:
+        if s.place is not None and s.name not in COPIES:
             groups.setdefault((s.name, s.backward, s.place), []).append(s)
     return groups.values()
 
@@ -60,8 +61,21 @@ def _room(steps: list[Step], form: Format) -> Headroom | None:
         largest=max(sizes),
         above=round(math.log2(form.largest) - math.log2(max(sizes)), 1),
         below=round(math.log2(min(sizes)) - math.log2(form.smallest_normal), 1) if shrinks else None,
-        overflowed=any(math.isinf(v) for s in steps for v in s.output),
+        overflowed=any(map(_overflows, steps)),
     )
+
+
+def _overflows(step: Step) -> bool:
+    """Whether finite operands, none of them at a pole, gave something infinite."""
+    count = len(step.output)
+    rows = [row if len(row) == count else (max(row, key=abs),) * count for row in step.inputs if row]
+    pole = step.name.startswith(("log", "reciprocal", "rsqrt", "digamma", "lgamma", "atanh", "erfinv"))
+    elements = zip(step.output, *rows, strict=True)
+    return not pole and any(math.isinf(out) and all(map(_is_plain, ins)) for out, *ins in elements if ins)
+
+
+def _is_plain(x: float) -> bool:
+    return math.isfinite(x) and x != 0
 
 
 def _least(room: Headroom) -> float:

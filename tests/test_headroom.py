@@ -62,6 +62,16 @@ def test_overflow_at_everyday_inputs_comes_first_and_is_said() -> None:
     assert "overflowed (exp" in line
 
 
+def test_infinities_that_are_written_or_poles_are_no_overflow() -> None:
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        low = torch.log(x * 0) + x
+        low[x > 0] = math.inf
+        return torch.where(x > 0, x, low)
+
+    result = stabkit.audit(loss, {"x": "[-20,20]"}, dtypes=["float16"], seconds=5)
+    assert not any(h.overflowed for h in result.targets[0].headroom)
+
+
 def test_the_words_say_how_near_it_came() -> None:
     room = Headroom("float32", "m.py", 3, "exp", 1e-40, 1e30, 28.4, -6.8, False)
     assert room_words(room, "above") == "28.4 binades to overflow"
