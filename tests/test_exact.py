@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +317,12 @@ def test_the_branch_not_taken_is_named_where_its_slopes_are_nan() -> None:
     sample, judgement = examiner.judge_alone({"x": 0.0}, "gradient:x") or pytest.fail("it raised")
     assert math.isnan(judgement.got)
     assert examiner.cause(sample, judgement) == "unselected_branch"
+
+
+def test_a_clamp_inside_a_kernel_is_told_as_one() -> None:
+    p = program(lambda x: F.binary_cross_entropy(x, torch.ones_like(x), reduction="none"), "x=[0,1]")
+    truth = replace(p.target, definition=lambda ctx, x: -ctx.log(x))
+    examiner = Examiner(p, oracle_for(truth, None, p))
+    sample, judgement = examiner.judge_alone({"x": 1e-44}, "value") or pytest.fail("it raised")
+    assert (judgement.got, judgement.severity) == (100.0, "error")
+    assert examiner.cause(sample, judgement) == "clamp"

@@ -15,6 +15,7 @@ from stabkit.floats import FORMATS, Format
 
 SATURATING = ("sigmoid", "tanh", "erf", "softmax", "log_softmax")
 CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "hardtanh")
+HIDDEN_CLAMPS = {"binary_cross_entropy": 100.0}  # what kernels cut their results off at
 MASKING = ("where", "masked_fill")
 PRODUCTS = ("mul", "div", "exp", "exp2", "pow", "square", "reciprocal", "rsqrt", "prod", "erfc", *SATURATING)
 SUMS = ("add", "sub", "rsub", "sum", "mean")
@@ -191,4 +192,7 @@ def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
 
 
 def _clamp_binds(step: Step) -> bool:
+    hidden = HIDDEN_CLAMPS.get(step.name)
+    if hidden is not None:
+        return any(abs(v) == hidden for v in step.output)
     return step.name in CLAMPING and bool(step.inputs) and step.output != step.inputs[0]
