@@ -1,7 +1,8 @@
 """What is true where a definition is undefined, or has a tie, at the sample itself: the limits next to it.
 
-Each axis is approached from both sides, as far as the domain allows, to 2**-1200 and 2**-2000. Limits that agree are
-the truth; one-sided limits that differ make a kink; infinite ones a pole; none at all means outside the domain.
+Each axis is approached from both sides, as far as the domain allows, to 2**-1200 and 2**-2000; and where there are
+several, all at once along two diagonals. Limits that agree are the truth; one-sided limits that differ make a kink;
+infinite ones a pole; none at all means outside the domain.
 """
 
 from __future__ import annotations
@@ -54,6 +55,24 @@ def _approaches(sample: Point, axes: Sequence[tuple[str, int]], room: Room) -> I
             if is_open:
                 far, near = ({**sample, name: _moved(sample[name], index, side * power_of_two(d))} for d in DISTANCES)
                 yield far, near
+    if len(axes) > 1:
+        yield from _across(sample, axes, room)
+
+
+def _across(sample: Point, axes: Sequence[tuple[str, int]], room: Room) -> Iterator[tuple[Point, Point]]:
+    """The sample moved far and near along all axes at once: alike, and at rates of their own."""
+    for rate in (lambda k: 1, lambda k: k + 1):
+        pair = []
+        for distance in DISTANCES:
+            moved = sample
+            for k, (name, index) in enumerate(axes):
+                x = _element(sample[name], index)
+                below, above = room(name, x) if isinstance(x, float) and math.isfinite(x) else (False, False)
+                if below or above:
+                    step = power_of_two(distance) * rate(k) * (1 if above else -1)
+                    moved = {**moved, name: _moved(moved[name], index, step)}
+            pair.append(moved)
+        yield pair[0], pair[1]
 
 
 def _from_one_side(pick: Callable[[Point], Enclosure], moved: tuple[Point, Point], form: Format) -> Enclosure:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from stabkit.checks import Claim, Failure, grouped
 from stabkit.meaning import Comparison, differences
 from stabkit.oracle import ExactProgram
+from stabkit.program import draws_random_numbers
+from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep
 
 CLAIM = Claim(
@@ -19,6 +21,8 @@ def applies(sweep: Sweep) -> str | None:
     """None for a narrow dtype in which the program runs on exact numbers."""
     if not isinstance(sweep.oracle, ExactProgram):
         return "only a program that runs on exact numbers without a reference is compared with itself"
+    if draws_random_numbers(sweep.program, probe_points(sweep.program, 2)):
+        return "it draws random numbers, others in another dtype"
     return "float64 is what the other dtypes are compared with" if sweep.program.form.name == "float64" else None
 
 

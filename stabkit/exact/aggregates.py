@@ -13,6 +13,7 @@ from stabkit.exact import reductions as over
 from stabkit.exact.elementwise import each, larger, smaller
 from stabkit.exact.operations import TABLE, Handler, operation, result_dtype
 from stabkit.exact.special_functions import log_of_sum
+from stabkit.exact.states import ZERO, is_infinite
 from stabkit.exact.tensor import balls_of, exact
 
 B = BallSystem
@@ -61,7 +62,16 @@ TABLE["max"], TABLE["min"] = _extreme(larger, over.greatest), _extreme(smaller, 
 
 
 TABLE["_log_softmax"] = lambda x, dim, half: exact(over.log_softmax(balls_of(x), dim), result_dtype(x))
-TABLE["_softmax"] = TABLE["_safe_softmax"] = lambda x, dim, *_: exact(over.softmax(balls_of(x), dim), result_dtype(x))
+TABLE["_softmax"] = lambda x, dim, *_: exact(over.softmax(balls_of(x), dim), result_dtype(x))
+
+
+@operation("_safe_softmax")
+def _safe_softmax(x: Any, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Softmax that is 0 where everything is masked."""
+    values = balls_of(x)
+    masked = each(lambda top: is_infinite(top) and top < 0, over.greatest(values, dim, keepdim=True))
+    shares = each(lambda hidden, share: ZERO if hidden else share, masked, over.softmax(values, dim))
+    return exact(shares, dtype or result_dtype(x))
 
 
 @operation("_log_softmax_backward_data")

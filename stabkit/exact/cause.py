@@ -171,6 +171,8 @@ def _maker(inputs: tuple[tuple[float, ...], ...], earlier: Sequence[Pair]) -> Pa
 def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
     """What the operation that loses most bits does to its operands."""
     step = blamed.native
+    if step.name == "to_copy":
+        return "cast"
     if step.name in CLAMPING:
         return "clamp"
     if step.name.startswith(("where", "threshold")):

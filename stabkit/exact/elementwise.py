@@ -140,6 +140,13 @@ def smaller(x: Ball, y: Ball) -> Ball:
     return x if x.x.is_nan() else y if y.x.is_nan() else x if x <= y else y
 
 
+def divided(x: Ball, y: Ball) -> Ball:
+    """x/y; infinite with the sign of x where y is exactly 0 and x is not, as torch divides by +0."""
+    if not y.x.is_zero() or x.x.is_nan() or x.x.is_zero():
+        return x / y
+    return INFINITY if x > 0 else -INFINITY if x < 0 else x / y
+
+
 UNARY: dict[str, Unary] = {
     **{n: getattr(B, n) for n in ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "erfc", "sqrt")},
     **{n: arb_function(n) for n in ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh")},
@@ -147,7 +154,7 @@ UNARY: dict[str, Unary] = {
     "erfinv": special.erfinv,
     "neg": lambda x: -x,
     "abs": B.absolute,
-    "reciprocal": lambda x: 1 / x,
+    "reciprocal": lambda x: divided(ONE, x),
     "rsqrt": lambda x: INFINITY if x.x.is_zero() else 1 / B.sqrt(x),
     "square": lambda x: x * x,
     "log2": lambda x: B.log(x) / B.log(Ball(arb(2))),
@@ -182,8 +189,8 @@ UNARY: dict[str, Unary] = {
 }
 BINARY: dict[str, Callable[[Ball, Ball], Ball]] = {
     "mul": lambda x, y: x * y,
-    "div": lambda x, y: x / y,
-    "true_divide": lambda x, y: x / y,
+    "div": divided,
+    "true_divide": divided,
     "pow": power,
     "maximum": larger,
     "minimum": smaller,

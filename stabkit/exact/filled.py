@@ -26,6 +26,14 @@ def like_it(x: Any, value: Any = 0, dtype: torch.dtype | None = None, **_: Any) 
     return filled(x.places, value, dtype or x.dtype)
 
 
+def evenly(start: Any, end: Any, steps: int, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
+    """`linspace`: from start to end, both included."""
+    first, last = balls_of(start)[()], balls_of(end)[()]
+    cells = np.empty(steps, dtype=object)
+    cells[:] = [first + (last - first) * k / max(steps - 1, 1) for k in range(steps)]
+    return ExactTensor(cells, torch.arange(steps), dtype or torch.get_default_dtype())
+
+
 def of_size(x: Any, size: Sequence[int], value: Any = 0, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
     """`new_zeros` and its kin."""
     return filled(torch.empty(tuple(size), dtype=torch.int64), value, dtype or x.dtype)

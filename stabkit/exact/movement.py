@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +14,19 @@ from torch._prims_common import compute_elementwise_output_strides
 from torch.utils._mode_utils import no_dispatch
 
 from stabkit.arithmetic.ball import Ball
-from stabkit.exact.tensor import ExactTensor, balls_of, numbered
+from stabkit.exact.tensor import ExactTensor, UnsupportedOperationError, balls_of, numbered
 
 COPIES = frozenset(
     (
         *("where", "masked_fill", "cat", "stack", "gather", "scatter", "index", "index_put", "index_select"),
-        *("select_backward", "slice_backward", "diagonal_backward", "unfold_backward", "select_scatter"),
+        *("select_backward", "slice_backward", "diagonal_backward", "select_scatter"),
         *("slice_scatter", "tril", "triu", "constant_pad_nd", "flip", "roll", "repeat", "clone", "masked_select"),
         *("masked_scatter", "diag_embed", "embedding", "take", "_unsafe_view", "index_fill", "lift", "rot90"),
         *("expand_copy", "permute_copy", "pixel_shuffle", "reflection_pad1d", "diagonal_scatter", "put"),
         *("masked_scatter_backward", "as_strided_scatter"),
     )
 )
+WHERE = frozenset(("index", "indices", "mask", "condition"))  # arguments that say where; all others hold numbers
 PLACED = {"masked_fill": (2,), "constant_pad_nd": (2,), "scatter": (3,), "index_fill": (3,), "where": (1, 2)}
 
 
@@ -36,6 +38,8 @@ def is_view(func: Any) -> bool:
 def viewed(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """A view: the same cells at other places."""
     (x, *rest) = args
+    if func is torch.ops.aten.view.dtype:
+        raise UnsupportedOperationError("reading the bits of a tensor as another dtype")
     places = func(x.places, *rest, **kwargs)
     if isinstance(places, Tensor) and places.is_floating_point():  # a cast, which changes no number
         return ExactTensor(x.cells, x.places, places.dtype)
@@ -54,13 +58,14 @@ def turned_in_place(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> A
 def moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """A copy: places of the elements are moved, place 0 holding the zero that gaps are filled with."""
     name, parts, dtypes, size = func.overloadpacket.__name__, [np.array([Ball(arb(0))], dtype=object)], [], 1
+    if kwargs.get("accumulate") or "reduce" in kwargs:
+        raise UnsupportedOperationError(f"{name} that computes where elements meet")
 
-    def placed(value: Any, number: bool = False) -> Any:
+    def placed(value: Any, number: bool) -> Any:
         nonlocal size
         if isinstance(value, (list, tuple)):
-            return type(value)(placed(v) for v in value)
-        is_float = isinstance(value, Tensor) and value.is_floating_point()
-        if not is_float and not (number and isinstance(value, (int, float))):
+            return type(value)(placed(v, False) for v in value)
+        if not isinstance(value, Tensor) and not (number and isinstance(value, (int, float))):
             return value
         balls = balls_of(value)
         parts.append(balls.reshape(-1))
@@ -70,9 +75,12 @@ def moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         dtypes.append(value.dtype)
         return torch.arange(start, size).reshape(value.shape)
 
-    places = [placed(v, k in PLACED.get(name, ())) for k, v in enumerate(args)]
-    result = func(*places, **{n: placed(v) for n, v in kwargs.items()})
-    return _over(result, np.concatenate(parts), dtypes[0], copy=True)
+    names, numbers = [a.name for a in func._schema.arguments], PLACED.get(name, ())
+    named = enumerate(zip(names, args, strict=False))
+    places = [v if n in WHERE else placed(v, k in numbers) for k, (n, v) in named]
+    result = func(*places, **{n: v if n in WHERE else placed(v, False) for n, v in kwargs.items()})
+    floating = [d for d in dtypes if d.is_floating_point]
+    return _over(result, np.concatenate(parts), functools.reduce(torch.promote_types, floating), copy=True)
 
 
 def _over(places: Any, cells: Any, dtype: torch.dtype, copy: bool = False) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball, BallSystem
 from stabkit.exact.elementwise import BINARY, COMPARISONS, TESTS, UNARY, each, larger, round_to_even, smaller, trunc
-from stabkit.exact.filled import like_it, of_size, of_strides
+from stabkit.exact.filled import evenly, like_it, of_size, of_strides
 from stabkit.exact.foreach import PREFIX, along_lists
 from stabkit.exact.guards import without_guard
 from stabkit.exact.movement import COPIES, is_view, laid_out, moved, turned_in_place, viewed
@@ -166,8 +166,9 @@ def _comparison(function: Callable[[Ball, Ball], bool]) -> Handler:
 
 def _as_compared(value: Any, beside: Any) -> Any:
     """A Python number as torch compares it: rounded to the tensor's dtype."""
-    if isinstance(value, float) and isinstance(beside, Tensor) and beside.is_floating_point():
-        return torch.tensor(value, dtype=beside.dtype).item()
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and isinstance(beside, Tensor) and beside.is_floating_point():
+        return torch.tensor(value, dtype=torch.float64).to(beside.dtype).item()
     return value
 
 
@@ -228,8 +229,12 @@ def _clamp_max(x: Any, bound: Any) -> Any:
 
 @operation("round")
 def _round(x: Any, *, decimals: int = 0) -> Tensor:
-    unit = Ball(arb(10)) ** decimals
-    return exact(each(lambda v: round_to_even(v * unit) / unit, balls_of(x)), result_dtype(x))
+    unit = Ball(arb(10)) ** abs(decimals)  # exact, which its reciprocal is not
+
+    def rounded(v: Ball) -> Ball:
+        return round_to_even(v * unit) / unit if decimals >= 0 else round_to_even(v / unit) * unit
+
+    return exact(each(rounded, balls_of(x)), result_dtype(x))
 
 
 @operation("nan_to_num")
@@ -250,6 +255,8 @@ def _to_copy(x: Any, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
     wanted = x.dtype if dtype is None else dtype
     if wanted.is_floating_point:
         return ExactTensor(balls_of(x).reshape(-1), numbered(x.places), wanted)
+    if wanted is torch.bool:
+        return torch.tensor(each(lambda v: v != 0, balls_of(x)).astype(bool))
     return torch.tensor(each(lambda v: float(UNARY["trunc"](v).x.mid()), balls_of(x)).astype(float)).to(wanted)
 
 
@@ -276,3 +283,4 @@ TABLE.update(dict.fromkeys(("new_zeros", "new_empty", "new_full"), of_size))
 TABLE["ones_like"] = functools.partial(like_it, value=1)
 TABLE["new_ones"] = functools.partial(of_size, value=1)
 TABLE["new_empty_strided"] = of_strides
+TABLE["linspace"] = evenly

@@ -39,5 +39,6 @@ def near(file: str) -> str:
 def _is_program(file: str) -> bool:
     if file.startswith(_PROGRAMS):
         return True
-    installed = "site-packages" in file.removeprefix(_TORCH) and not file.startswith(_TORCH)
-    return installed or not file.startswith((_TORCH, _OWN, _PYTHON, *_GENERATED))
+    if file.startswith((_TORCH, _OWN, *_GENERATED)):
+        return False
+    return "site-packages" in file or not file.startswith(_PYTHON)  # Python's own folder may hold what is installed

@@ -10,7 +10,7 @@ import numpy as np
 from flint import arb
 
 from stabkit.arithmetic.ball import Ball, BallSystem
-from stabkit.exact.elementwise import each, larger, power, smaller
+from stabkit.exact.elementwise import divided, each, larger, power, smaller
 from stabkit.exact.special_functions import log_of_sum
 from stabkit.exact.states import ZERO
 
@@ -132,8 +132,8 @@ def norm(x: Any, order: float, dim: Axes, keepdim: bool = False) -> Any:
 def variance(x: Any, dim: Axes, correction: float, keepdim: bool = False) -> Any:
     """The mean squared distance from the mean, over n - correction."""
     squares = each(lambda v, m: (v - m) * (v - m), x, mean(x, dim, keepdim=True))
-    count = size(x, dim) - correction
-    return each(lambda v: v / count, total(squares, dim, keepdim))
+    count = Ball(arb(max(size(x, dim) - correction, 0)))
+    return each(lambda v: divided(v, count), total(squares, dim, keepdim))
 
 
 def scan(function: Any, x: Any, dim: int) -> Any:

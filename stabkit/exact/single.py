@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,17 +13,20 @@ from torch import Tensor
 
 from stabkit.arithmetic.ball import Ball
 from stabkit.exact.operations import dispatch
+from stabkit.exact.random_draws import DRAWS
 from stabkit.exact.steps import Alone, Reals, leaves_in
 from stabkit.exact.tensor import balls_of, exact, lifted
 
 STEP = 2.0**-60  # by which inputs are moved, relatively
+MOST_ALONE = 16  # elements of an operand that are moved one by one
 
 
 def single(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Alone | None:
     """The operation on the given floats, in real arithmetic at Arb's current precision.
 
-    The condition is the sum, over the operands, of the largest relative change of a result over the relative change of
-    that operand: all its elements moved alike, and neighbours moved apart.
+    The condition is the sum, over the operands' elements, of the relative change of a result over the relative change
+    of that element, at its largest; of operands with more elements than `MOST_ALONE` these move all alike or
+    neighbours apart.
 
     Returns:
         None where the operation has no exact counterpart.
@@ -36,6 +39,8 @@ def single(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Alone |
         >>> float(alone.result[0]), alone.condition
         (0.25, 7.0)
     """
+    if func.overloadpacket.__name__ in DRAWS:  # another draw would move the generator
+        return None
     try:
         truth = _run(func, args, kwargs)
     except Exception:  # no counterpart, undecided, or draws of its own
@@ -43,7 +48,7 @@ def single(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Alone |
     amplified = 0.0
     for index, value in enumerate(args):
         if any(_is_float(x) for x in leaves_in((value,))):
-            amplified += max(_change(func, args, kwargs, index, truth, apart) for apart in (False, True))
+            amplified += _amplification(func, args, kwargs, index, truth)
     return Alone(truth, amplified)
 
 
@@ -64,23 +69,37 @@ def _lifted(value: Any) -> Any:
     return lifted(value.detach()) if _is_float(value) else value
 
 
-def _change(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], index: int, truth: Reals, apart: bool) -> float:
+def _amplification(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], index: int, truth: Reals) -> float:
     """The largest relative change of a result when one operand is moved, over that move."""
-    moved = [_moved(a, apart) if k == index else a for k, a in enumerate(args)]
+    count = sum(x.numel() for x in leaves_in((args[index],)) if _is_float(x))
+    if count > MOST_ALONE:
+        ways = [[1.0] * count, [(-1.0) ** k for k in range(count)]]
+        return max(max(_changes(func, args, kwargs, index, truth, steps), default=0.0) for steps in ways)
+    alone = [[float(k == moved) for k in range(count)] for moved in range(count)]
+    changes = [_changes(func, args, kwargs, index, truth, steps) for steps in alone]
+    return max(map(sum, zip(*changes, strict=True)), default=0.0)
+
+
+def _changes(
+    func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], index: int, truth: Reals, steps: Sequence[float]
+) -> list[float]:
+    """The relative change of each element of a result when elements of one operand are moved, over that move."""
+    waiting = iter(steps)
+    moved = [_moved(a, waiting) if k == index else a for k, a in enumerate(args)]
     with contextlib.suppress(Exception):  # a comparison that the move leaves undecided
-        return max(map(_relative_change, _run(func, moved, kwargs), truth), default=0.0)
-    return 0.0
+        return list(map(_relative_change, _run(func, moved, kwargs), truth))
+    return [0.0] * len(truth)
 
 
-def _moved(value: Any, apart: bool) -> Any:
+def _moved(value: Any, steps: Iterator[float]) -> Any:
     if isinstance(value, (list, tuple)):
-        return type(value)(_moved(v, apart) for v in value)
+        return type(value)(_moved(v, steps) for v in value)
     if not _is_float(value):
         return value
     balls = balls_of(value)
     flat = balls.reshape(-1)
     for k in range(flat.size):
-        flat[k] = flat[k] * Ball(1 + arb(-STEP if apart and k % 2 else STEP))
+        flat[k] = flat[k] * Ball(1 + arb(STEP * next(steps)))
     return exact(balls, value.dtype)
 
 

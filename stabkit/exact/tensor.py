@@ -82,12 +82,9 @@ def _double(x: ExactTensor) -> float:
 
 
 def item_of(x: ExactTensor) -> float:
-    """A tensor of one element as a double; where that rounds it, that this left the exact world is noted."""
-    value = _double(x)
-    ball = balls_of(x).reshape(-1)[0].x
-    if ball.is_finite() and not (ball.is_exact() and ball == arb(value)):
-        leave("item")
-    return value
+    """A tensor of one element as a double; that this left the exact world is noted: what comes of it is rounded."""
+    leave("item")
+    return _double(x)
 
 
 def leave(how: str) -> None:
@@ -165,17 +162,42 @@ def overwrite(target: Any, values: Any) -> ExactTensor:
 
 
 class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Makes exact tensors of what a program creates from nothing, so that it may write exact numbers into them."""
+    """Makes exact tensors of what a program creates from nothing, so that it may write exact numbers into them.
+
+    What it computes of plain tensors alone, constants of its own, is computed exactly too.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        made_here = func.overloadpacket.__name__ in FACTORIES
-        return lifted(result) if made_here and isinstance(result, Tensor) else result
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if not isinstance(result, Tensor) or isinstance(result, ExactTensor) or not result.is_floating_point():
+            return result
+        if func.overloadpacket.__name__ in FACTORIES:
+            return lifted(result)
+        is_new = not func._schema.is_mutable and not any(r.alias_info for r in func._schema.returns)
+        return _of_constants(func, args, kwargs, result) if is_new else result
+
+
+def _of_constants(func: Any, args: Sequence[Any], kwargs: dict[str, Any], native: Tensor) -> Tensor:
+    """An operation on plain tensors in real arithmetic; where there is none, natively, which is noted."""
+    try:
+        with _disable_current_modes():
+            found: Tensor = DISPATCH[0](
+                func, [_lifted_within(a) for a in args], {n: _lifted_within(v) for n, v in kwargs.items()}
+            )
+            return found
+    except UnsupportedOperationError as error:
+        leave(f"{error.name} of constants")
+        return lifted(native)
+
+
+def _lifted_within(value: Any) -> Any:
+    return type(value)(map(_lifted_within, value)) if isinstance(value, (list, tuple)) else lifted(value)
 
 
 FACTORIES = frozenset(
     (
-        *("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "scalar_tensor", "lift_fresh", "zeros_like"),
+        *("zeros", "ones", "full", "empty", "arange", "eye", "scalar_tensor", "lift_fresh", "zeros_like"),
         *("ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "clone"),
         *("_to_copy", "rand", "randn", "normal", "rand_like", "randn_like", "bernoulli", "poisson", "binomial"),
         *("_standard_gamma", "_sample_dirichlet"),
