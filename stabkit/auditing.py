@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from stabkit.domain import parse_parameter
 from stabkit.errors import TargetError
 from stabkit.finding import Result
 from stabkit.floats import FORMATS
+from stabkit.recording.address import address_of
 from stabkit.target import Target, resolve, target_of
 
 
@@ -23,7 +25,7 @@ def audit(
     arguments: Mapping[str, str] | None = None,
     *,
     reference: Callable[..., Any] | str | None = None,
-    dtypes: Sequence[str] = tuple(FORMATS),
+    dtypes: str | Sequence[str | torch.dtype] = tuple(FORMATS),
     device: str = "cpu",
     seed: int = 0,
     seconds: float = 20.0,
@@ -57,16 +59,19 @@ def audit(
     """
     words = tuple(f"{name}={domain}" for name, domain in (arguments or {}).items())
     target = _target(function, [parse_parameter(text) for text in words])
-    unknown = next((d for d in dtypes if d not in FORMATS), None)
-    if unknown is not None or not dtypes:
+    names = [str(d).removeprefix("torch.") for d in ([dtypes] if isinstance(dtypes, str) else dtypes)]
+    unknown = next((d for d in names if d not in FORMATS), None)
+    if unknown is not None or not names:
         raise TargetError(f"dtype {unknown!r}", f"is not one of {', '.join(FORMATS)}", "name some of them")
+    if not 0 < seconds < math.inf:
+        raise TargetError(f"time {seconds!r}", "is not a positive number of seconds", "write for instance seconds=20")
     if callable(reference):
         target, reference = replace(target, definition=reference), None
     job = Job(
         target.name,
         words,
         reference,
-        tuple(dtypes),
+        tuple(names),
         device,
         seed,
         seconds,
@@ -85,5 +90,4 @@ def _target(function: Callable[..., Any] | str, declared: Sequence[Any]) -> Targ
         return resolve(function, declared)
     if not callable(function):
         raise TargetError(f"{function!r:.60}", "cannot be called", "pass a function, an nn.Module, or a name")
-    kind = function if hasattr(function, "__qualname__") else type(function)
-    return target_of(function, f"{kind.__module__}:{kind.__qualname__}", declared)
+    return target_of(function, address_of(function).target, declared)

@@ -20,15 +20,24 @@ from stabkit.errors import StabkitError, printable
 if TYPE_CHECKING:
     from stabkit.finding import Result
 
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number", context, parameter)
+    return value
+
+
 RULE = (
     click.option(
         "--tolerance",
+        callback=_finite,
         type=click.FloatRange(min=0, max=64),
         metavar="BITS",
         help="Excess bits that pass; more is a warning.  [default: 4]",
     ),
     click.option(
         "--natural-scale",
+        callback=_finite,
         type=click.FloatRange(min=0, min_open=True),
         metavar="NATS",
         help="Values below it need not be right in relation to their own size to be no error.  [default: 1]",

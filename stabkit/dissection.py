@@ -13,6 +13,7 @@ import torch
 from flint import arb
 
 from stabkit.anatomy import Anatomy, Number, Operation, SourceLine
+from stabkit.arithmetic.evaluate import flatten
 from stabkit.domain import Parameter, Point
 from stabkit.errors import DomainError
 from stabkit.exact.cause import HINTS, blamed_step
@@ -94,7 +95,7 @@ def dissect(examiner: Examiner, sample: Sample) -> Anatomy:
         hint=HINTS.get(cause, ""),
         operations=operations,
         source=_source(operations),
-        notes=_notes(examiner, outcome.complaint, len(native), len(pairs)),
+        notes=[*_out_of_range(sample, exact_sample), *_notes(examiner, outcome.complaint, len(native), len(pairs))],
     )
 
 
@@ -113,6 +114,12 @@ def _number(j: Judgement, form: Format) -> Number:
         severity=j.severity,
         excess_bits=None if j.excess is None else round(j.excess, 2),
     )
+
+
+def _out_of_range(given: Sample, rounded: Sample) -> list[str]:
+    """What was asked for and does not fit the dtype."""
+    pairs = ((n, v, w) for n in given for v, w in zip(flatten(given[n]), flatten(rounded[n]), strict=True))
+    return [f"{n}={v:g} is {w:g} in this dtype" for n, v, w in pairs if math.isfinite(v) and not math.isfinite(w)]
 
 
 def _notes(examiner: Examiner, complaint: str | None, native: int, paired: int) -> list[str]:

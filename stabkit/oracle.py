@@ -251,9 +251,9 @@ def exact_program(program: Program, probes: Points, deadline: float) -> tuple[Ex
                 with flint.ctx.workprec(256), contextlib.suppress(Undecided):  # more precision tells
                     play(program, sample_of(probes, row), names)
     except UnsupportedOperationError as error:
-        return None, f"not replayed on exact numbers: {error}"
+        return None, f"judged in float64, uncertified: {error}"
     except Exception as error:  # whatever a program does with tensors that are not what they seem
-        return None, f"not replayed on exact numbers: {type(error).__name__}: {printable(str(error))}"[:160]
+        return None, f"judged in float64, uncertified: {type(error).__name__}: {printable(str(error))}"[:160]
     return ExactProgram(program, deadline, left[:1]), ""
 
 

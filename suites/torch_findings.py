@@ -5,9 +5,12 @@ python -m stabkit.suites.torch_findings run.json
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from stabkit.finding import Finding, Result, from_json
 
@@ -60,7 +63,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the JSON of a run")
     parser.add_argument("--severity", choices=["error", "warning"], default="warning", help="the least that is shown")
     options = parser.parse_args()
-    result = from_json(options.run.read_bytes())
+    try:
+        result = from_json(options.run.read_bytes())
+    except (OSError, msgspec.MsgspecError) as error:
+        sys.exit(
+            f"{options.run}: is not the JSON of a run ({error}); write one with stabkit audit --output-format json"
+        )
     for line in (summary(result), "", *table(result, options.severity)):
         print(line)  # noqa: T201
 

@@ -66,6 +66,10 @@ def main() -> None:
         run(stabkit, "audit", "zoo:kl_of_log_scales", "--dtype", "float32", "--report", "html", cwd=elsewhere)
         assert (elsewhere / "stability-report.html").is_file(), "no report was written"
         run(stabkit, "audit", "zoo:naive_exp_log_scale", "--dtype", "float16", cwd=elsewhere, expect=1)
+        (elsewhere / "mine.py").write_text("import torch\ndef loss(x):\n    return torch.log(1 + torch.exp(x))\n")
+        said = run(stabkit, "diagnose", "mine.py:loss", "--at", "x=-6", "--dtype", "float16", cwd=elsewhere)
+        assert "    3 |     return torch.log" in said, f"the program's line is not named:\n{said}"
+        assert "site-packages" not in said, f"the package takes itself for the program:\n{said}"
         print(f"{wheel.name} installs and audits from an unrelated folder")  # noqa: T201
 
 

@@ -319,3 +319,22 @@ def test_a_clamp_inside_a_kernel_is_told_as_one() -> None:
     sample, judgement = examiner.judge_alone({"x": 1e-44}, "value") or pytest.fail("it raised")
     assert (judgement.got, judgement.severity) == (100.0, "error")
     assert examiner.cause(sample, judgement) == "clamp"
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "cause"),
+    [
+        (lambda x: torch.log(torch.exp(x).sum(-1)), [0.0, 200.0], "overflow"),
+        (lambda x: (1e-30 * x**2).sum(-1), [0.0, 1e30], "overflow"),
+        (lambda x: torch.log(x**2).sum(-1), [1e-30, 1.999], "underflow"),
+        (lambda x: torch.log(x.half().to(x.dtype) ** 2).sum(-1), [1.2345, 5.0], "cast"),
+    ],
+)
+def test_a_cause_is_read_off_the_element_that_fails(
+    function: Callable[[Tensor], Tensor], x: list[float], cause: str
+) -> None:
+    p = program(function, "x=real@[*,2]")
+    examiner = Examiner(p, oracle_for(p.target, None, p))
+    sample, judgement = examiner.judge_alone({"x": x}, "value") or pytest.fail("it raised")
+    assert judgement.kind.is_failure
+    assert examiner.cause(sample, judgement) == cause

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch import distributions as D  # noqa: N812
 
 from stabkit.exact import playback  # noqa: F401  # it fills the operation table
+from stabkit.exact.single import single
 from stabkit.exact.tensor import ExactTensor, exact_world, lifted
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -121,3 +122,10 @@ def test_draws_of_counts_and_shares_are_those_of_the_native_run(name: str) -> No
 @pytest.mark.parametrize("name", TRANSFORMED)
 def test_transformed_draws_agree_with_float64(name: str) -> None:
     agrees(TRANSFORMED[name], X, Y)
+
+
+def test_running_an_operation_by_itself_draws_nothing() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    assert single(torch.ops.aten.rand_like.default, (torch.ones(3),), {}) is None
+    assert torch.equal(torch.get_rng_state(), before)

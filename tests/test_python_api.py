@@ -14,6 +14,7 @@ from stabkit.arithmetic import Undecided
 from stabkit.errors import DomainError, StabkitError, TargetError
 from stabkit.exact import replay
 from stabkit.exact.tensor import UnsupportedOperationError
+from stabkit.recording.address import address_of
 
 
 def textbook(x: Tensor) -> Tensor:
@@ -55,8 +56,25 @@ def test_mistakes_are_raised() -> None:
         stabkit.audit(textbook, {"xx": "real"})
     with pytest.raises(StabkitError, match="float17"):
         stabkit.audit(textbook, {"x": "real"}, dtypes=["float17"])
+    with pytest.raises(TargetError, match="positive number of seconds"):
+        stabkit.audit(textbook, {"x": "real"}, seconds=-2)
+    with pytest.raises(TargetError, match=r"torch\.tensor\(3\.0\)"):
+        replay(textbook, 3.0)
+    with pytest.raises(TargetError, match="number of bits"):
+        replay(textbook, torch.tensor(3.0), precision=0)
     with pytest.raises(AttributeError, match="no attribute 'audits'"):
         _ = stabkit.audits
+
+
+def test_dtypes_are_named_or_torchs_own() -> None:
+    found = stabkit.audit(nn.Softplus(), {"input": "[-1,1]"}, dtypes=[torch.float16], seconds=3)
+    assert {v.dtype for v in found.targets[0].verdicts} == {"float16"}
+    assert stabkit.audit(nn.Softplus(), {"input": "[-1,1]"}, dtypes="float16", seconds=3).targets[0].status == "audited"
+
+
+def test_reproductions_name_the_function_as_the_command_line_finds_it() -> None:
+    result = stabkit.audit(textbook, {"x": "[50,200]"}, dtypes=["float32"], seconds=4)
+    assert result.findings[0].repro.startswith(f"stabkit audit {address_of(textbook).target} ")
 
 
 def test_a_replay_gives_value_and_gradients_to_the_precision_asked_for() -> None:

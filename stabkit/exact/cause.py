@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stabkit.exact.shadow import Pair
 from stabkit.exact.steps import Step
@@ -18,6 +19,7 @@ CLAMPING = ("clamp", "clamp_min", "clamp_max", "maximum", "minimum", "relu", "ha
 HIDDEN_CLAMPS = {"binary_cross_entropy": 100.0}  # what kernels cut their results off at
 MASKING = ("where", "masked_fill")
 PRODUCTS = ("mul", "div", "exp", "exp2", "pow", "square", "reciprocal", "rsqrt", "prod", "erfc", *SATURATING)
+GROWING = ("add", "sub", "rsub", "sum", "mean", "mul", "exp", "exp2", "square", "matmul", "mm", "bmm", "dot")
 SUMS = ("add", "sub", "rsub", "sum", "mean")
 
 HINTS = {
@@ -111,17 +113,26 @@ def _shrinkage(step: Step) -> float:
 
 
 def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
-    """The first operation whose result is not finite tells."""
+    """The first operation whose result is not finite tells, at the element that should be."""
     for index, pair in enumerate(pairs):
-        step = pair.native
-        if all(map(math.isfinite, step.output)):
+        broken = [k for k, v in enumerate(pair.native.output) if not math.isfinite(v)]
+        if not broken:
             continue
-        if not all(math.isfinite(v) for row in step.inputs for v in row):
+        k = next((k for k in broken if all(map(math.isfinite, pair.wide.output[k : k + 1]))), broken[0])
+        here = replace(pair, native=_at(pair.native, k), wide=_at(pair.wide, k))
+        if not all(math.isfinite(v) for row in here.native.inputs for v in row):
             return "indeterminate"
-        if not _is_singular(step):
+        if not _is_singular(here.native):
             return "overflow"
-        return _why_singular(pair, pairs[:index], form)
+        return _why_singular(here, _maker(pair.native.inputs, pairs[:index]), form)
     return "indeterminate"
+
+
+def _at(step: Step, element: int) -> Step:
+    """An operation at one element of its result, with the elements of its operands that made it."""
+    count = len(step.output)
+    rows = tuple(row[element : element + 1] if len(row) == count else row for row in step.inputs)
+    return replace(step, inputs=rows, output=step.output[element : element + 1], reals=())
 
 
 def _masks_leak(pairs: Sequence[Pair]) -> bool:
@@ -136,11 +147,11 @@ def _is_singular(step: Step) -> bool:
     """Whether a non-finite result comes from a singular point rather than from size."""
     if any(math.isnan(v) for v in step.output):
         return True
-    zero = any(v == 0 for row in step.inputs for v in row)
+    zero = step.name not in GROWING and any(v == 0 for row in step.inputs for v in row)
     return zero or step.name.startswith(("log", "atanh", "erfinv", "digamma", "lgamma"))
 
 
-def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
+def _why_singular(pair: Pair, maker: Pair | None, form: Format) -> str:
     """What drove an operand into the singular point, if float64 was not driven there."""
     moved = [
         (a, b)
@@ -148,11 +159,9 @@ def _why_singular(pair: Pair, earlier: Sequence[Pair], form: Format) -> str:
         for a, b in zip(x, y, strict=False)
         if a != b
     ]
-    maker = _maker(pair.native.inputs, earlier)
     if not moved:
-        makers = (p.native for p in earlier if p.native.output in pair.native.inputs)
-        return "underflow" if any(_vanishes(s, form) for s in makers) else "singularity"
-    native, wide = max(moved, key=lambda ab: abs(ab[0] - ab[1]))
+        return "underflow" if maker is not None and _vanishes(maker.native, form) else "singularity"
+    native, wide = max(moved, key=lambda ab: (ab[0] == 0, abs(ab[0] - ab[1])))
     if native == 0 and abs(wide) < form.smallest_normal:
         return "underflow"
     if maker is None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stabkit.errors import TargetError
 from stabkit.exact.elementwise import each
 from stabkit.exact.playback import exactly
 from stabkit.exact.steps import Recorder, Step
@@ -51,7 +52,7 @@ def replay(function: Callable[..., Any], *inputs: Any, precision: int = 256, **c
     Raises:
         UnsupportedOperationError: for an operation that has no exact counterpart.
         Undecided: where this precision does not settle a comparison.
-        TargetError: where the function returns no floating tensor.
+        TargetError: where the function takes or returns no floating tensor.
 
     Example:
         >>> import torch
@@ -65,6 +66,10 @@ def replay(function: Callable[..., Any], *inputs: Any, precision: int = 256, **c
         >>> [step.name for step in found.steps if not step.backward][:3]
         ['exp', 'add', 'log']
     """
+    if not any(isinstance(x, Tensor) and x.is_floating_point() for x in inputs):
+        raise TargetError(f"inputs {inputs!r:.60}", "hold no floating tensor", "pass torch.tensor(3.0) for 3.0")
+    if precision < 2:
+        raise TargetError(f"precision {precision}", "is no number of bits", "write for instance precision=256")
     recorder = Recorder(exact=True)
     with flint.ctx.workprec(precision), noted_departures() as left:
         leaves = [_leaf(x) for x in inputs]
