@@ -30,7 +30,7 @@ from stabkit.sweep import Sweep
 from stabkit.verification import Sample, written
 
 SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
-TRIES, THRIFTY_TRIES = 80, 50
+TRIES, THRIFTY_TRIES = 80, 30
 
 
 @dataclass(frozen=True)

@@ -81,14 +81,31 @@ class Examiner:
         return blamed_step(self.operations(sample), judgement.got, judgement.of.startswith("gradient"))
 
     def doubtful(self, samples: Sequence[Sample], errors_only: bool) -> list[bool]:
-        """Which samples, run together, might fail: all that enclosures do not settle, at little cost each."""
+        """Which samples, run together, might fail: all that is not settled at little cost each."""
         if self.oracle is None or not self.program.batched:
             return [True] * len(samples)
         points = points_of_many(samples, self.program.target.arguments, self.program.form)
-        proof = prove(self.program, self.oracle, points, self.program.run(points), conditioned=not errors_only)
-        if proof is None:
-            return [True] * len(samples)
-        return (~(proof.cleared if errors_only else proof.settled).both).tolist()
+        outcome = self.program.run(points)
+        proof = prove(self.program, self.oracle, points, outcome, conditioned=not errors_only)
+        if proof is not None:
+            return (~(proof.cleared if errors_only else proof.settled).both).tolist()
+        exact = {row: sample_of(points, row) for row in range(len(samples))}
+        known = self.foresee(exact, outcome)
+        return [known is None or self._might_fail(exact[row], outcome, row, known, errors_only) for row in exact]
+
+    def _might_fail(self, sample: Sample, outcome: Outcome, row: int, known: Known, errors_only: bool) -> bool:
+        """Whether a sample fails as long as nothing is put down to its conditioning."""
+        truth = known.truth_of(row)
+        if self.oracle is None or truth is None or bool(outcome.raised[row]):
+            return True
+        got = numbers_of(self.program, outcome, row)
+        case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), known, row)
+        with flint.ctx.workprec(WORKING_BITS):
+            found = [
+                judge(row, n.of, got[n.of], n.truth, self.program.form, lambda: arb(0), n.scale, case.tolerance.bits)
+                for n in case.numbers(outcome.values.shape[1])
+            ]
+        return any(j.kind.is_failure and (j.severity == "error" or not errors_only) for j in found)
 
     def judge_row(
         self, sample: Sample, outcome: Outcome, row: int, number: int, known: Known | None = None
