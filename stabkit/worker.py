@@ -130,13 +130,21 @@ class Workers:
 
 
 def _start_server_quietly() -> None:
-    """Starts the server that workers are forked from; an interrupt while it loads torch is ours, not its."""
+    """Starts the server that workers are forked from; an interrupt while it loads torch is ours, not its.
+
+    What it and workers that come too late complain of is of no use to anybody; workers at work have logs of their own.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
+        os.dup2(nowhere, 2)
         forkserver.ensure_running()
     finally:
+        os.dup2(kept, 2)
+        for descriptor in (kept, nowhere):
+            os.close(descriptor)
         signal.signal(signal.SIGINT, previous)
 
 
