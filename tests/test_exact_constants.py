@@ -95,3 +95,9 @@ def test_one_over_zero_is_what_predicates_see_of_it() -> None:
 def test_numbers_compared_with_whole_scalars_are_compared_in_their_dtype() -> None:
     x = torch.tensor([2.0**24], dtype=torch.float32)
     assert float(replay(lambda x: torch.where(x == 16777217, x, -x), x).value[0].mid()) == 2.0**24
+
+
+def test_many_constants_stay_as_they_are_and_certify_nothing() -> None:
+    many = torch.linspace(0, 1, 20_000, dtype=torch.float64)
+    found = replay(lambda x: x * torch.exp(many).sum(), torch.tensor(1.0))
+    assert found.departures[0].partition(",")[0] == "exp of 20000 constants"

@@ -179,7 +179,10 @@ class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _of_constants(func: Any, args: Sequence[Any], kwargs: dict[str, Any], native: Tensor) -> Tensor:
-    """An operation on plain tensors in real arithmetic; where there is none, natively, which is noted."""
+    """An operation on plain tensors in real arithmetic; where there is none, or many numbers, natively: that is noted."""
+    if native.numel() > MOST_CONSTANTS:
+        leave(f"{func.overloadpacket.__name__} of {native.numel()} constants")
+        return native
     try:
         with _disable_current_modes():
             found: Tensor = DISPATCH[0](
@@ -195,6 +198,7 @@ def _lifted_within(value: Any) -> Any:
     return type(value)(map(_lifted_within, value)) if isinstance(value, (list, tuple)) else lifted(value)
 
 
+MOST_CONSTANTS = 10_000  # of one operation, that are computed exactly
 FACTORIES = frozenset(
     (
         *("zeros", "ones", "full", "empty", "arange", "eye", "scalar_tensor", "lift_fresh", "zeros_like"),
