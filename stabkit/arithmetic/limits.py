@@ -42,7 +42,7 @@ def limit(
     """
     with flint.ctx.workprec(LIMIT_PRECISION):
         sides = [_from_one_side(pick, moved, form) for moved in _approaches(sample, axes, room)]
-        return _merged([e for e in sides if e.state is not State.UNDEFINED], form)
+        return hull_of([e for e in sides if e.state is not State.UNDEFINED], form)
 
 
 def _approaches(sample: Point, axes: Sequence[tuple[str, int]], room: Room) -> Iterator[tuple[Point, Point]]:
@@ -90,7 +90,8 @@ def _from_one_side(pick: Callable[[Point], Enclosure], moved: tuple[Point, Point
     return both if both.is_decided(form) else UNRESOLVED
 
 
-def _merged(sides: Sequence[Enclosure], form: Format) -> Enclosure:
+def hull_of(sides: Sequence[Enclosure], form: Format) -> Enclosure:
+    """One number for what several sides give: that number, their hull as a kink, or the first that is not finite."""
     if not sides:
         return UNDEFINED
     special = next((e for e in sides if not e.is_finite), None)

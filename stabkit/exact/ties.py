@@ -9,8 +9,8 @@ import flint
 
 from stabkit.arithmetic import Undecided
 from stabkit.arithmetic.ball import ties_decided
-from stabkit.arithmetic.enclosure import Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, Way
+from stabkit.arithmetic.limits import hull_of
 from stabkit.floats import FORMATS
 
 TIE_BITS = 4096  # what still overlaps is taken for equal: products of two doubles reach down to 2**-2148
@@ -41,19 +41,9 @@ def on_both_sides(way: Way) -> Way:
 
 def _merged(truths: Sequence[Truth]) -> Truth:
     first = truths[0]
-    values = tuple(_hull([t.values[k] for t in truths]) for k in range(len(first.values)))
+    values = tuple(hull_of([t.values[k] for t in truths], NARROW) for k in range(len(first.values)))
     gradient = {
-        n: tuple(_hull([t.gradient[n][k] for t in truths]) for k in range(len(g))) for n, g in first.gradient.items()
+        n: tuple(hull_of([t.gradient[n][k] for t in truths], NARROW) for k in range(len(g)))
+        for n, g in first.gradient.items()
     }
     return Truth(values, gradient, first.precision)
-
-
-def _hull(sides: Sequence[Enclosure]) -> Enclosure:
-    special = next((e for e in sides if e.state is not State.FINITE), None)
-    if special is not None:
-        return special
-    ball = sides[0].ball
-    for e in sides[1:]:
-        ball = ball.union(e.ball)
-    smooth = Enclosure.of(ball)
-    return smooth if smooth.is_decided(NARROW) else Enclosure(State.FINITE, ball, kink=True)
