@@ -222,6 +222,15 @@ def test_equal_numbers_that_no_precision_tells_apart_take_both_sides() -> None:
     assert oracle.truth({"x": 0.7}, SINGLE, ["x"]).values[0].as_double() == pytest.approx(1.7, rel=1e-15)
 
 
+def test_a_tie_is_answered_alike_from_both_sides() -> None:
+    p = program(lambda x: (x / 3 * 3 < x).to(x.dtype) + (x > x / 3 * 3).to(x.dtype) + x)
+    oracle = oracle_for(p.target, None, p)
+    assert oracle is not None
+    hull = oracle.truth({"x": 0.7}, SINGLE, ()).values[0].ball
+    assert hull.contains(arb(0.7))
+    assert hull.contains(arb(0.7) + 2)
+
+
 def test_sides_of_a_tie_that_do_not_meet_make_a_kink() -> None:
     oracle = oracle_for((p := program(lambda x: (x / 3 * 3 - x).abs() + x)).target, None, p)
     assert oracle is not None

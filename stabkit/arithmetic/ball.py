@@ -124,7 +124,7 @@ def _certain(x: arb, y: arb, holds: Callable[[arb, arb], bool], fails: Callable[
         return False
     side = _TIES.get()
     if side is not None and _is_tie(x, y):
-        return holds(arb(side), arb(0))
+        return holds(arb(-side if x.mid() > y.mid() else side), arb(0))  # y against x is answered accordingly
     raise Undecided("two balls overlap")
 
 
@@ -136,7 +136,7 @@ def _is_tie(x: arb, y: arb) -> bool:
 
 @contextmanager
 def ties_decided(side: int) -> Iterator[None]:
-    """Inside it, numbers that no precision tells apart compare as less (-1), equal (0) or greater (1)."""
+    """Inside it, numbers no precision tells apart compare as their midpoints (-1), as equal (0), or opposite (1)."""
     token = _TIES.set(side)
     try:
         yield

@@ -179,7 +179,7 @@ class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _of_constants(func: Any, args: Sequence[Any], kwargs: dict[str, Any], native: Tensor) -> Tensor:
-    """An operation on plain tensors in real arithmetic; where there is none, or many numbers, natively: that is noted."""
+    """An operation on plain tensors in real arithmetic; where there is none, or many numbers, natively, as is noted."""
     if native.numel() > MOST_CONSTANTS:
         leave(f"{func.overloadpacket.__name__} of {native.numel()} constants")
         return native
