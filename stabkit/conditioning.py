@@ -30,14 +30,16 @@ def conditioning(
 
     The largest |difference| from the truth itself, over u, is the conditioning C of a number.
     """
-    return [oracle.truth(s, form, gradient_of) for s in neighbourhood(sample, form, arguments)]
+    moved = neighbourhood(sample, form, arguments, thoroughly=oracle.certified)
+    return [oracle.truth(s, form, gradient_of) for s in moved]
 
 
-def neighbourhood(sample: Sample, form: Format, arguments: Sequence[Argument]) -> list[Sample]:
-    """The sample moved along each direction."""
+def neighbourhood(sample: Sample, form: Format, arguments: Sequence[Argument], thoroughly: bool = True) -> list[Sample]:
+    """The sample moved along each direction, and the first alone of them back too where points are dear."""
     domains = {a.name: a.domain for a in arguments}
     vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
-    return [_moved(sample, form, signs, domains) for signs in vectors]
+    chosen = vectors if thoroughly else (vectors[0], *vectors[1::2])
+    return [_moved(sample, form, signs, domains) for signs in chosen]
 
 
 def moved_points(points: Points, form: Format, arguments: Sequence[Argument]) -> list[Points]:
