@@ -347,3 +347,11 @@ def test_a_cause_is_read_off_the_element_that_fails(
     sample, judgement = examiner.judge_alone({"x": x}, "value") or pytest.fail("it raised")
     assert judgement.kind.is_failure
     assert examiner.cause(sample, judgement) == cause
+
+
+def test_what_vanishes_below_float64_itself_is_an_underflow() -> None:
+    p = program(lambda x: torch.log((1 / x) ** 2) + 0 * x, "x=positive", dtype="float64")
+    examiner = Examiner(p, oracle_for(p.target, None, p))
+    sample, judgement = examiner.judge_alone({"x": 5e175}, "value") or pytest.fail("it raised")
+    assert judgement.got == -math.inf
+    assert examiner.cause(sample, judgement) == "underflow"

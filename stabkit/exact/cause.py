@@ -124,7 +124,7 @@ def _of_not_finite(pairs: Sequence[Pair], form: Format) -> str:
             return "indeterminate"
         if not _is_singular(here.native):
             return "overflow"
-        return _why_singular(here, _maker(pair.native.inputs, pairs[:index]), form)
+        return _why_singular(here, _makers(pair.native.inputs, pairs[:index]), form)
     return "indeterminate"
 
 
@@ -151,7 +151,7 @@ def _is_singular(step: Step) -> bool:
     return zero or step.name.startswith(("log", "atanh", "erfinv", "digamma", "lgamma"))
 
 
-def _why_singular(pair: Pair, maker: Pair | None, form: Format) -> str:
+def _why_singular(pair: Pair, makers: Sequence[Pair], form: Format) -> str:
     """What drove an operand into the singular point, if float64 was not driven there."""
     moved = [
         (a, b)
@@ -160,21 +160,22 @@ def _why_singular(pair: Pair, maker: Pair | None, form: Format) -> str:
         if a != b
     ]
     if not moved:
-        return "underflow" if maker is not None and _vanishes(maker.native, form) else "singularity"
+        return "underflow" if any(_vanishes(p.native, form) for p in makers) else "singularity"
     native, wide = max(moved, key=lambda ab: (ab[0] == 0, abs(ab[0] - ab[1])))
     if native == 0 and abs(wide) < form.smallest_normal:
         return "underflow"
-    if maker is None:
+    if not makers:
         return "singularity"
-    if maker.native.name in SATURATING:
+    if makers[-1].native.name in SATURATING:
         return "saturation"
     if pair.native.backward:
         return "singularity"
     return "cancellation" if native == 0 else "absorption"
 
 
-def _maker(inputs: tuple[tuple[float, ...], ...], earlier: Sequence[Pair]) -> Pair | None:
-    return next((p for p in reversed(earlier) if p.native.output in inputs), None)
+def _makers(inputs: tuple[tuple[float, ...], ...], earlier: Sequence[Pair]) -> list[Pair]:
+    """The operations that gave one of the operands, the latest last."""
+    return [p for p in earlier if p.native.output in inputs]
 
 
 def _of_step(blamed: Pair, pairs: Sequence[Pair], form: Format) -> str:
