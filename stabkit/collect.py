@@ -71,6 +71,7 @@ class Collected:
             findings=sorted((f for j in judged for f in j.findings), key=lambda f: f.extremeness),
             coverage=[j.coverage for j in judged if j.coverage],
             headroom=[h for j in judged for h in j.headroom],
+            hazards=[h for j in judged for h in j.hazards],
             ranges=[r for event in ranged for r in event.ranges],
             seconds=round(self.seconds, 2),
         )

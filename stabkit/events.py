@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stabkit.finding import Coverage, Finding, Headroom, SafeRange, Status, Verdict
+from stabkit.finding import Coverage, Finding, Hazard, Headroom, SafeRange, Status, Verdict
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -22,6 +22,7 @@ class Judged(msgspec.Struct, frozen=True, tag="judged"):
     findings: list[Finding]
     coverage: Coverage | None
     headroom: list[Headroom] = []
+    hazards: list[Hazard] = []
 
 
 class Ranged(msgspec.Struct, frozen=True, tag="ranged"):

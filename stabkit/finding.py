@@ -44,6 +44,60 @@ class Place(msgspec.Struct, frozen=True):
     operation: str
 
 
+class Shift(msgspec.Struct, frozen=True):
+    """Where a jump lies, and how large it is, at another value of another argument."""
+
+    argument: str
+    value: Any
+    place: Any
+    size: Any
+
+
+class Jump(msgspec.Struct, frozen=True):
+    """A jump between two neighbouring floats, those of a finding's witness and its neighbour.
+
+    Attributes:
+        argument: the number that moves by one float, `x` or `x[1]`.
+        got, truth: below and above it.
+        size: of the step of what the program gives, beyond the step of the truth.
+        ulps: the same in ulps of the value.
+        slopes, true_slopes: below and above, by the argument.
+        wrong: the side that is further from the truth, `below`, `above` or `both`.
+        band: the first and the last value at which the switch flips.
+        flips: how often it does.
+        crossover: where it would flip in real arithmetic; None where that is not known.
+        shifts: place and size at other values of the other arguments.
+    """
+
+    argument: str
+    got: list[Any]
+    truth: list[Any]
+    size: Any
+    ulps: Any
+    slopes: list[Any]
+    true_slopes: list[Any]
+    wrong: Literal["below", "above", "both"]
+    band: list[Any]
+    flips: int
+    crossover: Any = None
+    shifts: list[Shift] = []
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Between which values of one number a witness goes on failing alike, all others unchanged.
+
+    Attributes:
+        argument: `x` or `x[1]`.
+        low, high: the outermost values found to fail without a gap between them and the witness.
+        whole: these are the ends of the domain.
+    """
+
+    argument: str
+    low: Any
+    high: Any
+    whole: bool
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One cause of failure of one claim, in one dtype.
 
@@ -57,6 +111,9 @@ class Finding(msgspec.Struct, frozen=True):
         points: how many of the audited points failed so.
         excess_bits: bits lost beyond conditioning; None where the result is not finite.
         ulps: signed fractional error in ulps of the truth; None where the result is not finite.
+        jump: what is known of a jump, of claims about continuity.
+        region: how far the failure extends along each axis.
+        immaterial: the arguments whose value does not matter to it.
     """
 
     id: str
@@ -82,6 +139,9 @@ class Finding(msgspec.Struct, frozen=True):
     hint: str
     repro: str
     numbers: list[str] = []
+    jump: Jump | None = None
+    region: list[Extent] = []
+    immaterial: list[str] = []
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -141,6 +201,27 @@ class Headroom(msgspec.Struct, frozen=True):
     overflowed: bool
 
 
+class Hazard(msgspec.Struct, frozen=True):
+    """Where an operation of the program may go wrong, and how near the search came to it.
+
+    Attributes:
+        operation: its name, with `(backward)` where it computes slopes.
+        towards: `zero`, `one`, `overflow`, `underflow`, `cancellation`, `absorption`, `equality`, `a switch`.
+        nearest: the least distance seen: binades from it, or floats between two numbers that are compared.
+        approached: whether that is as near as it gets.
+        at: the inputs there.
+    """
+
+    dtype: str
+    file: str
+    line: int
+    operation: str
+    towards: str
+    nearest: Any
+    approached: bool
+    at: dict[str, Any] = {}
+
+
 class Ending(msgspec.Struct, frozen=True):
     """Why a safe range ends where it does: what became of the neighbouring float beyond.
 
@@ -196,6 +277,7 @@ class TargetResult(msgspec.Struct, frozen=True):
     coverage: list[Coverage] = []
     ranges: list[SafeRange] = []
     headroom: list[Headroom] = []
+    hazards: list[Hazard] = []
     seconds: float = 0.0
 
 

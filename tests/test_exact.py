@@ -355,3 +355,11 @@ def test_what_vanishes_below_float64_itself_is_an_underflow() -> None:
     sample, judgement = examiner.judge_alone({"x": 5e175}, "value") or pytest.fail("it raised")
     assert judgement.got == -math.inf
     assert examiner.cause(sample, judgement) == "underflow"
+
+
+def test_memory_that_is_only_allocated_is_no_step() -> None:
+    def filled(x: Tensor) -> Tensor:
+        return torch.empty_like(x).copy_(x * 2) + x.new_empty(x.shape).fill_(1.0)
+
+    program = Program(Target("filled", filled, (parse_parameter("x=real"),)), FORMATS["float32"])
+    assert "empty" not in " ".join(step.name for step in trace(program, {"x": 3.0}))

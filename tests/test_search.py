@@ -1,11 +1,14 @@
 """Where the search looks, what it prefers, and how it shrinks."""
 
+import math
+
 import pytest
 import torch
 
 from stabkit.domain import Argument, Interval, parse_domain, real
 from stabkit.floats import FORMATS, nearest
 from stabkit.search.lattice import STRATA, Lattice
+from stabkit.search.legal import moved_inside
 from stabkit.search.points import draw, extremeness
 from stabkit.search.screen import NOT_FINITE, choose
 from stabkit.search.shrink import complexity, shrink
@@ -102,3 +105,11 @@ def test_candidates_that_are_not_doubtful_are_not_tried() -> None:
     )
     assert found["x"] == 100.0
     assert all(x > 50 for x in tried)
+
+
+def test_what_left_its_domain_is_moved_to_the_nearest_legal_float() -> None:
+    arguments = (Argument("x", Interval(0.0, math.inf, False, True)), Argument("y", parse_domain("[-1,1]")))
+    points = {"x": torch.tensor([-3.0, math.inf, 2.0]), "y": torch.tensor([-3.0, math.nan, 0.5])}
+    inside = moved_inside(points, arguments, FORMATS["float32"])
+    assert inside["x"].tolist() == [FORMATS["float32"].smallest_subnormal, math.inf, 2.0]
+    assert inside["y"].tolist() == [-1.0, -1.0, 0.5]

@@ -16,6 +16,7 @@ from stabkit.exact.place import program_place
 from stabkit.exact.tensor import ExactTensor, balls_of
 
 LARGEST_RECORDED = 256  # elements of one sample
+MEMORY = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")  # they compute nothing
 
 Doubles: TypeAlias = tuple[float, ...]
 Reals: TypeAlias = tuple[arb, ...]
@@ -86,7 +87,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         numbers = [x for x in leaves_in((*args, *kwargs.values())) if self._is_number(x)]
-        if func.is_view or not numbers:
+        if func.is_view or not numbers or func.overloadpacket.__name__ in MEMORY:
             return self._noting_place(func(*args, **kwargs))
         before, exactly = [_elements(x) for x in numbers], [_reals(x) for x in numbers] if self.exact else []
         alone = self.by_itself(func, args, kwargs) if self.by_itself else None
