@@ -137,7 +137,7 @@ def _not_applicable(job: Job, dtype: str, reason: str) -> list[Verdict]:
 def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -> Judged:
     """One dtype, from sweep to findings."""
     deadline = time.monotonic() + seconds
-    swept = sweep(Examiner(program, oracle), seconds * SWEEP_SHARE, job.seed)
+    swept = replace(sweep(Examiner(program, oracle), seconds * SWEEP_SHARE, job.seed), deadline=deadline)
     verdicts, findings = [], []
     for check in checks():
         now = time.monotonic()

@@ -47,6 +47,7 @@ class Sweep:
         certified: how many of them are proved, or judged by a certified truth.
         raised: how many of them raised, and the first complaint.
         ended_by: `count`, `exhaustion` of a small domain, or `time`.
+        deadline: on the monotonic clock, by which checks that run the program further are done.
     """
 
     examiner: Examiner
@@ -59,6 +60,7 @@ class Sweep:
     raised: int = 0
     complaint: str | None = None
     ended_by: str = "count"
+    deadline: float = math.inf
 
     @property
     def program(self) -> Program:
