@@ -6,6 +6,7 @@ import contextlib
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -28,6 +29,27 @@ def program_place() -> tuple[str, int] | None:
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     return None
+
+
+class Places:
+    """Where the operations of one run stand in the program, backward ones where their forward ones do."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[str, int] | None] = {}  # by the number of the autograd node
+
+    def running(self) -> tuple[str, int] | None:
+        """File and line of the operation that is running; to be asked after each one, views among them."""
+        node: Any = torch._C._current_autograd_node()
+        if node is not None:
+            return self._seen.get(node._sequence_nr())
+        place = program_place()
+        self._seen.setdefault(torch._C._autograd._get_sequence_nr() - 1, place)
+        return place
+
+
+def is_backward() -> bool:
+    """Whether autograd is running backwards."""
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 def near(file: str) -> str:

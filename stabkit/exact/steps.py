@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-import torch
 from flint import arb
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stabkit.exact.place import program_place
+from stabkit.exact.place import Places, is_backward
 from stabkit.exact.tensor import ExactTensor, balls_of
 
 LARGEST_RECORDED = 256  # elements of one sample
@@ -82,20 +81,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.exact, self.by_itself, self.most_elements = exact, by_itself, most_elements
         self.steps: list[Step] = []
-        self._places: dict[int, tuple[str, int] | None] = {}  # by the number of the autograd node
+        self._places = Places()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         numbers = [x for x in leaves_in((*args, *kwargs.values())) if self._is_number(x)]
         if func.is_view or not numbers or func.overloadpacket.__name__ in MEMORY:
-            return self._noting_place(func(*args, **kwargs))
+            result = func(*args, **kwargs)
+            self._places.running()
+            return result
         before, exactly = [_elements(x) for x in numbers], [_reals(x) for x in numbers] if self.exact else []
         alone = self.by_itself(func, args, kwargs) if self.by_itself else None
         result = func(*args, **kwargs)
         out = next((x for x in leaves_in((result,)) if isinstance(x, Tensor)), None)
-        place = self._place()
+        place = self._places.running()
         if out is not None and out.is_floating_point():
-            name, backward = func.overloadpacket.__name__.strip("_"), torch._C._current_graph_task_id() != -1
+            name, backward = func.overloadpacket.__name__.strip("_"), is_backward()
             reals = (*exactly, _reals(out)) if self.exact else ()
             self.steps.append(Step(name, tuple(before), _elements(out), backward, reals, place, alone))
         return result
@@ -104,19 +105,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(x, Tensor):
             return x.is_floating_point() and x.numel() <= self.most_elements
         return isinstance(x, float)
-
-    def _noting_place(self, result: Any) -> Any:
-        self._place()
-        return result
-
-    def _place(self) -> tuple[str, int] | None:
-        """Where the operation that is running stands in the program."""
-        node: Any = torch._C._current_autograd_node()
-        if node is not None:
-            return self._places.get(node._sequence_nr())
-        place = program_place()
-        self._places.setdefault(torch._C._autograd._get_sequence_nr() - 1, place)
-        return place
 
 
 def leaves_in(values: Iterable[Any]) -> Iterator[Any]:
