@@ -144,7 +144,8 @@ def _judged(job: Job, program: Program, oracle: Oracle | None, seconds: float) -
         verdict, found = _claim(job, swept, check, now + (deadline - now) * CLAIM_SHARE)
         verdicts.append(verdict)
         findings += found
-    return Judged(program.form.name, verdicts, findings, _coverage(job, swept), headroom(swept)[:MOST_ROOMS])
+    rooms, hazards = headroom(swept)[:MOST_ROOMS], [h for h in swept.hazards if not h.approached]
+    return Judged(program.form.name, verdicts, findings, _coverage(job, swept), rooms, hazards)
 
 
 def _claim(job: Job, swept: Sweep, check: Check, deadline: float) -> tuple[Verdict, list[Finding]]:

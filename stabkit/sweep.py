@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Generator
 
-from stabkit.domain import Argument, Interval, Point
-from stabkit.floats import from_ordinals, ordinals
+from stabkit.domain import Argument
+from stabkit.finding import Hazard
 from stabkit.judge import Judgement, Kind
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.proof import Proof, prove
-from stabkit.search.lattice import Lattice
-from stabkit.search.points import draw, extremeness, probe_points, remoteness
+from stabkit.search.points import extremeness, remoteness
+from stabkit.search.sampler import ROUNDS, Batch, Sampler
 from stabkit.search.screen import choose, in_turns, suspicion
 from stabkit.verification import Examiner, Sample
 
-ROUNDS = 3
 PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
-RUNS_A_SAMPLE = 4  # natively, in float64, and twice with moved inputs
-PACED_BATCHES = (64, 4096)  # samples that tell how long one takes: the second where the first were quick
-MOST_EACH = 1e-4  # seconds of a quick one
 PROVED_TOO = 40  # samples a round that are judged although enclosures settled them
 MOST_LEFT = 150  # samples a round that are judged because enclosures did not settle them
 AT_ONCE = 8  # samples whose truths are looked for together
 UNSETTLED = 4.0  # score of what they did not settle
-BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +42,7 @@ class Sweep:
         certified: how many of them are proved, or judged by a certified truth.
         raised: how many of them raised, and the first complaint.
         ended_by: `count`, `exhaustion` of a small domain, or `time`.
+        hazards: where the program may go wrong, and how near samples came to it.
         deadline: on the monotonic clock, by which checks that run the program further are done.
     """
 
@@ -60,6 +56,7 @@ class Sweep:
     raised: int = 0
     complaint: str | None = None
     ended_by: str = "count"
+    hazards: Sequence[Hazard] = ()
     deadline: float = math.inf
 
     @property
@@ -91,71 +88,47 @@ class Sweep:
 
 
 def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
-    """Draws points in rounds until the count or the time is spent; every number of a chosen sample is judged."""
-    generator = Generator().manual_seed(seed)
+    """Draws batches of samples until the count or the time is spent; every number of a chosen sample is judged."""
+    sampler = Sampler(examiner.program, seconds, Generator().manual_seed(seed))
     deadline = time.monotonic() + seconds
-    found, program = Sweep(examiner), examiner.program
-    most = _affordable(program, seconds)
-    for number in range(ROUNDS):
-        points, whole = _points(program, most, number, generator)
-        outcome = program.run(points)
-        proof = None if examiner.oracle is None else prove(program, examiner.oracle, points, outcome)
-        rows = _rows_to_judge(examiner, points, outcome, proof, generator)
-        samples, judgements = _judged(found, points, outcome, rows, proof, deadline)
-        found = _extended(found, outcome, proof, rows[: len(samples)], samples, judgements)
-        if whole or time.monotonic() > deadline:
-            return replace(found, ended_by="exhaustion" if whole else "time")
+    found = Sweep(examiner)
+    for batch in _batches(sampler):
+        found = replace(_with(found, batch, sampler.generator, deadline), hazards=sampler.hazards)
+        if batch.whole or time.monotonic() > deadline:
+            return replace(found, ended_by="exhaustion" if batch.whole else "time")
     return found
 
 
-def _affordable(program: Program, seconds: float) -> int:
-    """Samples of a round that leave time for judging them: half the time for all runs of all rounds."""
-    each = math.inf
-    for probes in PACED_BATCHES if program.batched else (2,):
-        started = time.monotonic()
-        program.run(probe_points(program, probes))
-        each = (time.monotonic() - started) / probes
-        if each > MOST_EACH:
-            break
-    return max(8, int(seconds / (each * RUNS_A_SAMPLE * ROUNDS * 2)))
+def _batches(sampler: Sampler) -> Iterator[Batch]:
+    """All samples there are; else drawn ones, led ones, and drawn ones again."""
+    everything = sampler.everything()
+    if everything is not None:
+        yield everything
+        return
+    first = sampler.drawn(first=True)
+    yield first
+    led = sampler.led(first.points)
+    if led is not None:
+        yield led
+    for _ in range(ROUNDS - 1):
+        yield sampler.drawn(first=False)
 
 
-def _points(program: Program, most: int, number: int, generator: Generator) -> tuple[Points, bool]:
-    """The samples of one round, `most` at most, and whether they are all there are."""
-    arguments, form = program.target.arguments, program.form
-    if all(isinstance(a.domain, Point) for a in arguments):
-        return draw(arguments, form, 1, generator), True
-    lattice = _only_lattice(program)
-    if lattice is not None and form.bits is torch.int16 and program.batched:
-        everything = _every_float(lattice)
-        if len(everything) <= most * ROUNDS:
-            return {lattice.name: everything}, True
-    count = min(most, BATCHED_POINTS if program.batched else LONE_POINTS)
-    points = draw(arguments, form, count, generator)
-    if number == 0 and lattice is not None:
-        marks = lattice.landmarks.to(form.dtype)[:count]
-        points[lattice.name][: len(marks)] = marks
-    return points, False
-
-
-def _only_lattice(program: Program) -> Lattice | None:
-    """The lattice of a target's one number, if it takes no more than that."""
-    (first, *others) = program.target.arguments
-    single = not others and isinstance(first.domain, Interval) and not first.shape
-    return Lattice(first.domain, program.form, first.name) if single else None  # type: ignore[arg-type]
-
-
-def _every_float(lattice: Lattice) -> torch.Tensor:
-    first, last = ordinals(torch.tensor([lattice.low, lattice.high], dtype=lattice.form.dtype)).tolist()
-    inside = from_ordinals(torch.arange(first, last + 1), lattice.form)
-    return torch.cat([inside, torch.tensor(lattice.legal_infinities, dtype=lattice.form.dtype)])
+def _with(found: Sweep, batch: Batch, generator: Generator, deadline: float) -> Sweep:
+    """A sweep with one more batch run and judged."""
+    examiner, points = found.examiner, batch.points
+    outcome = examiner.program.run(points)
+    proof = None if examiner.oracle is None else prove(examiner.program, examiner.oracle, points, outcome)
+    rows = _rows_to_judge(examiner, batch, outcome, proof, generator)
+    samples, judgements = _judged(found, points, outcome, rows, proof, deadline)
+    return _extended(found, outcome, proof, rows[: len(samples)], samples, judgements)
 
 
 def _rows_to_judge(
-    examiner: Examiner, points: Points, outcome: Outcome, proof: Proof | None, generator: Generator
+    examiner: Examiner, batch: Batch, outcome: Outcome, proof: Proof | None, generator: Generator
 ) -> list[int]:
-    """Suspects, some others, and plain numbers; where enclosures have settled most samples, few of those."""
-    program, oracle = examiner.program, examiner.oracle
+    """Urgent ones, suspects, some others, plain numbers; where enclosures have settled most samples, few of those."""
+    program, oracle, points = examiner.program, examiner.oracle, batch.points
     scores = suspicion(program, points, outcome, generator)
     thrifty = oracle is not None and oracle.thrifty
     per_channel, at_random = (30, 80) if thrifty else (90, 400) if proof is None else (45, 300)
@@ -165,7 +138,7 @@ def _rows_to_judge(
         scores["open"] = torch.where(proof.narrow, -math.inf, UNSETTLED)
         at_random = at_random if program.form.name == "float64" else PROVED_TOO
     rows = choose(scores, remoteness(points, program.target.arguments), per_channel, at_random, generator)
-    rows = in_turns([rows, _plain_rows(points, program.target.arguments), left[:MOST_LEFT]])
+    rows = in_turns([rows, range(batch.urgent), _plain_rows(points, program.target.arguments), left[:MOST_LEFT]])
     return [r for r in rows if not outcome.raised[r]]
 
 
