@@ -15,6 +15,7 @@ from stabkit.reports.causes import (
     verdict_words,
     witness_words,
 )
+from stabkit.reports.hazards import hazard_lines
 from stabkit.reports.headroom import headroom_lines
 
 from stabkit.finding import Result, TargetResult, count
@@ -135,7 +136,7 @@ def _target_in_full(target: TargetResult) -> list[str]:
         lead = cause.lead
         lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
         lines += [f"      {dissection_words(lead)}"] if lead.where is not None else []
-    lines += [f"  {line}" for line in headroom_lines(target)]
+    lines += [f"  {line}" for line in (*headroom_lines(target), *hazard_lines(target))]
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
     lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in open_ends]
     lines += [

@@ -207,7 +207,7 @@ class Hazard(msgspec.Struct, frozen=True):
     Attributes:
         operation: its name, with `(backward)` where it computes slopes.
         towards: `zero`, `one`, `overflow`, `underflow`, `cancellation`, `absorption`, `equality`, `a switch`.
-        nearest: the least distance seen: binades from it, or floats between two numbers that are compared.
+        nearest: the least seen: size of an operand, distance from 1, floats between what is compared, else binades.
         approached: whether that is as near as it gets.
         at: the inputs there.
     """

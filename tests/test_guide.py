@@ -109,7 +109,7 @@ def test_hazards_that_cannot_be_approached_are_told() -> None:
     found = led(program_of(lambda x: torch.log(1 + torch.exp(x)), "x=[-20,20]"))
     told = {(h.operation, h.towards): h for h in found.hazards}
     assert not told["log", "zero"].approached
-    assert told["log", "zero"].nearest == pytest.approx(150, abs=0.1), "1 + exp x stays above 1"
+    assert told["log", "zero"].nearest == 1, "1 + exp x stays above 1"
     assert told["log", "one"].approached
     assert not told["exp", "overflow"].approached
 

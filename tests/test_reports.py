@@ -17,6 +17,7 @@ from stabkit.finding import (
     Column,
     Coverage,
     Finding,
+    Hazard,
     Headroom,
     Place,
     Result,
@@ -319,3 +320,17 @@ def test_headroom_has_a_section_where_there_is_any() -> None:
     assert "subnormal by 15.8 binades" in text
     assert "Headroom" not in page(result(target("m:f")))
     assert any("1.1 binades to overflow (exp, m.py:5)" in line for line in full(result(with_room)))
+
+
+def test_hazards_that_were_not_approached_are_listed_once_for_all_dtypes() -> None:
+    hazards = [
+        Hazard(d, "a/mine.py", 7, "log", "zero", near, False) for d, near in (("float16", 1.5), ("float32", 1.0))
+    ]
+    hazards.append(Hazard("float32", "", 0, "gt", "equality", 1e9, False))
+    shown = msgspec.structs.replace(target("m:f"), hazards=hazards)
+    lines = [line.strip() for line in full(result(shown)) if "not approached" in line]
+    assert lines == [
+        "not approached: the singularity at 0 (log, mine.py:7) [f16 f32], nearest 1",
+        "not approached: equality of what is compared (gt, inside torch) [f32], nearest 1e+09 floats apart",
+    ]
+    assert lines[0] in page(result(shown)).replace("&#39;", "'")

@@ -248,6 +248,15 @@ def _is_told(site: Site) -> bool:
     return site.towards in TOLD or (site.towards == "overflow" and site.name in GROWING_FAST)
 
 
+def _in_plain_units(site: Site, distance: float, form: Format) -> float:
+    """A distance as readers want it: the size of an operand, a gap, a number of floats, else binades."""
+    if site.towards == "zero":
+        return math.exp2(distance + form.emin - form.precision)
+    if site.towards == "one":
+        return math.exp2(distance - form.precision)
+    return math.exp2(distance) - 1 if site.towards == "equality" else distance
+
+
 def _hazard(site: Site, best: _Best, guide: _Guide) -> Hazard:
     file, line = site.place or ("", 0)
     sample = {n: shortest(v, guide.form) if isinstance(v, float) else v for n, v in sample_of(best.row, 0).items()}
@@ -257,7 +266,7 @@ def _hazard(site: Site, best: _Best, guide: _Guide) -> Hazard:
         line=line,
         operation=site.label,
         towards=site.towards,
-        nearest=number(round(best.distance, 2)),
+        nearest=number(float(f"{_in_plain_units(site, best.distance, guide.form):.4g}")),
         approached=best.distance <= REACHED,
         at=sample,
     )
