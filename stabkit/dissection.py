@@ -161,7 +161,7 @@ def _operation(step: Step, pair: Pair | None, form: Format, cause: str) -> Opera
         line=line,
         element=e.index,
         elements=len(step.output),
-        operands=[number(shortest(_of_operand(row, e.index, len(step.output)), form)) for row in step.inputs if row],
+        operands=[number(shortest(x, form)) for x in step.operands_of(e.index)],
         gives=number(shortest(e.gives, form)),
         exactly=number(e.exactly),
         alone_ulps=number(None if e.alone_ulps is None else float(f"{e.alone_ulps:.3g}")),
@@ -174,10 +174,6 @@ def _operation(step: Step, pair: Pair | None, form: Format, cause: str) -> Opera
         footroom=round(math.log2(min(sizes)) - math.log2(form.smallest_normal), 1) if sizes else None,
         cause=cause,
     )
-
-
-def _of_operand(row: Sequence[float], index: int, count: int) -> float:
-    return row[index] if len(row) == count else max(row, key=abs)
 
 
 def _element(step: Step, pair: Pair | None, index: int, form: Format) -> _Element:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from stabkit.exact.cause import PRODUCTS
 from stabkit.exact.movement import COPIES
@@ -67,15 +67,13 @@ def _room(steps: list[Step], form: Format) -> Headroom | None:
 
 def _overflows(step: Step) -> bool:
     """Whether finite operands, none of them at a pole, gave something infinite."""
-    count = len(step.output)
-    rows = [row if len(row) == count else (max(row, key=abs),) * count for row in step.inputs if row]
     pole = step.name.startswith(("log", "reciprocal", "rsqrt", "digamma", "lgamma", "atanh", "erfinv"))
-    elements = zip(step.output, *rows, strict=True)
-    return not pole and any(math.isinf(out) and all(map(_is_plain, ins)) for out, *ins in elements if ins)
+    infinite = [k for k, out in enumerate(step.output) if math.isinf(out)]
+    return not pole and any(_are_plain(step.operands_of(k)) for k in infinite)
 
 
-def _is_plain(x: float) -> bool:
-    return math.isfinite(x) and x != 0
+def _are_plain(operands: Sequence[float]) -> bool:
+    return bool(operands) and all(math.isfinite(x) and x != 0 for x in operands)
 
 
 def _least(room: Headroom) -> float:

@@ -98,11 +98,10 @@ def _absorbs(step: Step) -> bool:
 
 def _vanishes(step: Step, form: Format) -> bool:
     """Whether a product, quotient or power of normal numbers came out subnormal or zero."""
+    small = [k for k, out in enumerate(step.output) if abs(out) < form.smallest_normal]
     if step.name not in PRODUCTS or not step.inputs:
         return False
-    rows = [row for row in step.inputs if len(row) == len(step.output)]
-    elements = zip(step.output, *rows, strict=True)
-    return any(abs(out) < form.smallest_normal <= min(map(abs, ins)) for out, *ins in elements if ins)
+    return any(form.smallest_normal <= min(map(abs, step.operands_of(k)), default=0.0) for k in small)
 
 
 def _shrinkage(step: Step) -> float:

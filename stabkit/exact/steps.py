@@ -62,6 +62,16 @@ class Step:
         """The name as findings state it."""
         return f"{self.name} (backward)" if self.backward else self.name
 
+    def operands_of(self, element: int) -> Doubles:
+        """What made one element of the result: that element of each operand of its size, of others the largest.
+
+        Example:
+            >>> Step("mul", ((1.0, 2.0), (-5.0,)), (-5.0, -10.0), False).operands_of(1)
+            (2.0, -5.0)
+        """
+        count = len(self.output)
+        return tuple(row[element] if len(row) == count else max(row, key=abs) for row in self.inputs if row)
+
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the floating-point operations that run under it; views and copies are left out.
