@@ -24,22 +24,29 @@ from stabkit.program import Points
 
 
 def conditioning(
-    oracle: Oracle, sample: Sample, form: Format, gradient_of: Sequence[str], arguments: Sequence[Argument]
+    oracle: Oracle,
+    sample: Sample,
+    form: Format,
+    gradient_of: Sequence[str],
+    arguments: Sequence[Argument],
+    roundoffs: int = 1,
 ) -> list[Truth]:
-    """The truths at inputs moved by one unit roundoff each.
+    """The truths at inputs moved by so many unit roundoffs each.
 
-    The largest |difference| from the truth itself, over u, is the conditioning C of a number.
+    The largest |difference| from the truth itself, over that move, is the conditioning C of a number.
     """
-    moved = neighbourhood(sample, form, arguments, thoroughly=oracle.certified)
+    moved = neighbourhood(sample, form, arguments, oracle.certified, roundoffs)
     return [oracle.truth(s, form, gradient_of) for s in moved]
 
 
-def neighbourhood(sample: Sample, form: Format, arguments: Sequence[Argument], thoroughly: bool = True) -> list[Sample]:
+def neighbourhood(
+    sample: Sample, form: Format, arguments: Sequence[Argument], thoroughly: bool = True, roundoffs: int = 1
+) -> list[Sample]:
     """The sample moved along each direction, and the first alone of them back too where points are dear."""
     domains = {a.name: a.domain for a in arguments}
     vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
     chosen = vectors if thoroughly else (vectors[0], *vectors[1::2])
-    return [_moved(sample, form, signs, domains) for signs in chosen]
+    return [_moved(sample, form, [s * roundoffs for s in signs], domains) for signs in chosen]
 
 
 def moved_points(points: Points, form: Format, arguments: Sequence[Argument]) -> list[Points]:

@@ -68,6 +68,7 @@ def judge(
     conditioning: Callable[[], arb],
     scale: float | arb,
     bits: float = USUAL_TOLERANCE.bits,
+    further: Callable[[], arb] = lambda: arb(0),
 ) -> Judgement:
     """Judges one number.
 
@@ -79,6 +80,7 @@ def judge(
         conditioning: computes C; asked only where the error is not explained without it.
         scale: the natural scale that error severity adds, times 1/u.
         bits: excess bits that pass.
+        further: C from a wider neighbourhood; asked only where the nearer one does not explain the error.
     """
     settled = _without_comparison(got, truth, form)
     if settled is not None:
@@ -89,6 +91,9 @@ def judge(
         return Judgement(row, of, got, truth, Kind.RIGHT)
     wobble = arb(0) if truth.kink else conditioning()  # the hull at a kink already holds what moving would add
     excess = excess_bits(error, real, wobble, form)
+    if excess > bits and not truth.kink:
+        wobble = max(wobble, further(), key=log2_magnitude)
+        excess = excess_bits(error, real, wobble, form)
     if excess <= bits:
         return Judgement(row, of, got, truth, Kind.RIGHT, excess=excess)
     kind = _kind_of_failure(got, truth, form)
@@ -134,11 +139,11 @@ def _kind_of_failure(got: float, truth: Enclosure, form: Format) -> Kind:
     return Kind.VANISHED if got == 0 and lower_half_of_range else Kind.INACCURATE
 
 
-def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format) -> arb:
-    """C: the largest |moved - truth| over u, among those that are finite."""
+def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format, roundoffs: int = 1) -> arb:
+    """C: the largest |moved - truth| over a move of so many u, among those that are finite."""
     differences = [abs(e.ball.mid() - truth.ball.mid()) for e in moved if e.is_finite and not e.kink]
     largest = max(differences, key=log2_magnitude, default=arb(0))
-    return largest / arb(form.unit_roundoff)
+    return largest / arb(form.unit_roundoff * roundoffs)
 
 
 def slope_scale(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:

@@ -41,24 +41,29 @@ class Comparison(Examiner):
     other: ExactProgram | None = None
     gravity: Severity = "note"
 
-    def compared(self, sample: Sample, row: int = 0) -> list[Judgement]:
-        """What the program means at a sample, each component judged by the other reading."""
+    def compared(self, sample: Sample, row: int = 0, known: Sequence[Enclosure] = ()) -> list[Judgement]:
+        """What the program means at a sample, each component judged by the other reading.
+
+        Args:
+            known: what it means, where that has been found out already.
+        """
         form, mine, other = self.program.form, cast(ExactProgram, self.oracle), cast(ExactProgram, self.other)
         allowed = self.program.target.tolerance
-        meant, instead = mine.truth(sample, form, ()), other.truth(sample, form, ())
+        meant = tuple(known) or mine.truth(sample, form, ()).values
+        instead = other.truth(sample, form, ()).values
 
         def component(k: int, here: Enclosure, there: Enclosure) -> Judgement:
             def spread() -> arb:
                 moved = conditioning(other, sample, form, (), self.program.target.arguments)
                 return largest_difference([t.values[k] for t in moved], there, form)
 
-            of = "value" if len(meant.values) == 1 else f"value[{k}]"
+            of = "value" if len(meant) == 1 else f"value[{k}]"
             found = judge(row, of, here.as_double(), there, form, spread, allowed.natural_scale, allowed.bits)
             return replace(found, severity=self.gravity) if found.kind.is_failure else found
 
-        if len(meant.values) != len(instead.values):
+        if len(meant) != len(instead):
             return []
-        pairs = zip(meant.values, instead.values, strict=True)
+        pairs = zip(meant, instead, strict=True)
         return [component(k, here, there) for k, (here, there) in enumerate(pairs) if here.is_finite]
 
     def judge_alone(self, sample: Sample, of: str) -> tuple[Sample, Judgement] | None:
@@ -94,7 +99,11 @@ def differences(sweep: Sweep, comparison: Comparison) -> Iterator[Judgement]:
     """The values among a sweep's samples, nearest to everyday inputs first, that the other reading changes."""
     oracle = cast(ExactProgram, comparison.oracle)
     nearest = sorted(range(len(sweep.samples)), key=sweep.remoteness)
+    known: dict[int, list[Enclosure]] = {}
+    for j in sweep.judgements:
+        if j.of.startswith("value"):
+            known.setdefault(j.row, []).append(j.truth)
     for row in nearest[:: max(len(nearest) // MOST_SAMPLES, 1)]:
         if time.monotonic() > oracle.deadline:
             return
-        yield from (j for j in comparison.compared(sweep.samples[row], row) if j.kind.is_failure)
+        yield from (j for j in comparison.compared(sweep.samples[row], row, known.get(row, ())) if j.kind.is_failure)

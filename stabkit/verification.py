@@ -28,6 +28,7 @@ from stabkit.program import Outcome, Program, points_of, points_of_many, sample_
 from stabkit.proof import prove
 from stabkit.spec import Tolerance
 
+FURTHER = 8  # unit roundoffs within which a slope may be that of the other side of a kink
 WORKING_BITS = 256  # of comparisons with a truth; enclosures keep the precision they were found at
 
 Sample = dict[str, Any]
@@ -121,6 +122,7 @@ class Examiner:
             DefinitionError: where reference and target return different numbers of components.
         """
         got = numbers_of(self.program, outcome, row)
+        form, components = self.program.form, outcome.values.shape[1]
         with flint.ctx.workprec(WORKING_BITS):
             if self.oracle is None:
                 return [
@@ -128,16 +130,19 @@ class Examiner:
                 ]
             known = known or self.foresee({row: sample}, outcome)
             case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), known, row)
-            if len(case.truth.values) != outcome.values.shape[1] and not case.is_open:
+            if len(case.truth.values) != components and not case.is_open:
                 raise DefinitionError(
                     f"the reference returns {len(case.truth.values)} numbers a sample,",
-                    f"the target {outcome.values.shape[1]}",
+                    f"the target {components}",
                     "let both return the same components",
                 )
-            judgements = [
-                judge(number, n.of, got[n.of], n.truth, self.program.form, case.spread(n), n.scale, case.tolerance.bits)
-                for n in case.numbers(outcome.values.shape[1])
-            ]
+            judgements: list[Judgement] = []
+            for n in case.numbers(components):
+                switches = n.of.startswith("gradient") and all(j.kind is Kind.RIGHT for j in judgements[:components])
+                further = case.spread_further(n) if switches else lambda: arb(0)
+                judgements.append(
+                    judge(number, n.of, got[n.of], n.truth, form, case.spread(n), n.scale, case.tolerance.bits, further)
+                )
         return judgements if self.oracle.name == "reference" else [_by_property(j, sample) for j in judgements]
 
     def foresee(self, samples: Mapping[int, Sample], outcome: Outcome) -> Known | None:
@@ -234,6 +239,14 @@ class _Case:
     def spread(self, n: _Number) -> Callable[[], arb]:
         """Computes the conditioning of one number when it is asked for."""
         return lambda: largest_difference([n.pick(t) for t in self.moved], n.truth, self.program.form)
+
+    @cached_property
+    def moved_further(self) -> list[Truth]:
+        return conditioning(self.oracle, self.sample, self.program.form, self.names, self.arguments, FURTHER)
+
+    def spread_further(self, n: _Number) -> Callable[[], arb]:
+        """The same from a wider neighbourhood: beside a kink, a comparison of rounded numbers takes the other side."""
+        return lambda: largest_difference([n.pick(t) for t in self.moved_further], n.truth, self.program.form, FURTHER)
 
     def numbers(self, components: int) -> Iterator[_Number]:
         """Every true number of the sample."""

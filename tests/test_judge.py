@@ -8,9 +8,10 @@ import pytest
 import torch
 from flint import arb
 
+from stabkit.arithmetic import Number, NumberSystem
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
 from stabkit.domain import parse_parameter
-from stabkit.floats import FORMATS
+from stabkit.floats import FORMATS, neighbours
 from stabkit.judge import Kind, judge, largest_difference, slope_scale
 from stabkit.oracle import oracle_for
 from stabkit.program import Program
@@ -134,3 +135,21 @@ def test_a_tolerance_reaches_enclosures_too() -> None:
         proof = prove(p, oracle, points, p.run(points))
         assert proof is not None
         assert int(proof.settled.value.sum()) == settled
+
+
+@pytest.mark.parametrize(("shift", "kind"), [(3, Kind.RIGHT), (200, Kind.INACCURATE)])
+def test_a_slope_beside_a_kink_may_be_that_of_the_other_side(shift: int, kind: Kind) -> None:
+    knee = torch.tensor(2.302585)
+    switch = neighbours(knee, shift)
+
+    def ramp(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > switch, x - knee, torch.zeros_like(x))
+
+    def true_ramp(ctx: NumberSystem, x: Number) -> Number:
+        return ctx.maximum(x - ctx.number(knee.item()), ctx.number(0))
+
+    target = Target("ramp", ramp, (parse_parameter("x=real"),), definition=true_ramp)
+    examiner = Examiner(program := Program(target, SINGLE), oracle_for(target, None, program))
+    found = examiner.judge_alone({"x": switch.item()}, "gradient:x")
+    assert found is not None
+    assert found[1].kind is kind
