@@ -7,23 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stabkit.domain import (
-    Argument,
-    Built,
-    Choice,
-    Fixed,
-    Integers,
-    Interval,
-    Point,
-    guess_domain,
-    parse_domain,
-    parse_parameter,
-    positive,
-    real,
-    unit,
-)
+from stabkit.domain import Argument, Built, Choice, Fixed, Integers, Interval, Point, guess_domain, positive, real, unit
 from stabkit.errors import DomainError
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_domain, parse_parameter
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw
 

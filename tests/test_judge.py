@@ -9,9 +9,9 @@ import torch
 from flint import arb
 
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
-from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS
 from stabkit.judge import Kind, judge, largest_difference, slope_scale
+from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program
 from stabkit.proof import prove

@@ -17,7 +17,7 @@ MAPPED = {"reference": "stabkit.reference", "suites": "stabkit.suites", "reports
 FLOORS = (
     ("errors", "floats"),
     ("arithmetic",),
-    ("domain", "spec", "finding", "anatomy", "widening", "closed_gradient", "exponentials"),
+    ("domain", "notation", "spec", "finding", "anatomy", "widening", "closed_gradient", "exponentials"),
     ("reference",),
     ("parameterizations", "losses"),
     ("zoo", "catalog"),
