@@ -89,7 +89,53 @@ class Simplex:
         return "simplex"
 
 
-Tensors: TypeAlias = Interval | Integers | Booleans | Choice | Point | Simplex
+@dataclass(frozen=True)
+class Between:
+    """Floats between two bounds, at least one of them the value of another argument.
+
+    Attributes:
+        low, high: a number, or the name of an argument of the same shape or of one number a sample; inside a
+            distribution object the plain name of a sibling will do until names are settled.
+        whole: only whole numbers, both bounds closed.
+    """
+
+    low: float | str
+    high: float | str
+    low_closed: bool
+    high_closed: bool
+    whole: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments that bound it."""
+        return tuple(bound for bound in (self.low, self.high) if isinstance(bound, str))
+
+    def __str__(self) -> str:
+        low, high = (b if isinstance(b, str) else _number(b) if self.whole else repr(b) for b in (self.low, self.high))
+        return f"{'int' * self.whole}{'(['[self.low_closed]}{low},{high}{')]'[self.high_closed]}"
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Vectors of such numbers that ascend along the last axis; equal neighbours are legal."""
+
+    of: Interval | Between
+
+    def __str__(self) -> str:
+        return f"sorted({self.of})"
+
+
+@dataclass(frozen=True)
+class Support:
+    """Values that the distribution object of that name can take."""
+
+    of: str
+
+    def __str__(self) -> str:
+        return f"support({self.of})"
+
+
+Tensors: TypeAlias = Interval | Integers | Booleans | Choice | Point | Simplex | Between | Sorted | Support
 
 
 def is_index(domain: Tensors) -> bool:

@@ -15,6 +15,7 @@ from stabkit.domain import (
     MOST_INTEGER,
     NAMED,
     Argument,
+    Between,
     Booleans,
     Built,
     Choice,
@@ -25,6 +26,8 @@ from stabkit.domain import (
     Parameter,
     Point,
     Simplex,
+    Sorted,
+    Support,
     Tensors,
     flat,
     of_kind,
@@ -34,7 +37,7 @@ from stabkit.errors import DomainError
 
 KINDS = (
     "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, "
-    "index{k}, bool{b}, simplex, Normal(loc:real,…), ='literal'"
+    "index{k}, bool{b}, simplex, sorted(…), support(p), Normal(loc:real,…), ='literal'; a bound may name an argument"
 )
 
 
@@ -85,8 +88,8 @@ def _argument(name: str, body: str) -> Argument:
     if isinstance(domain, Point) and isinstance(domain.value, list) and shape_of(domain.value, name) != shape:
         sizes = ",".join(map(str, shape_of(domain.value, name)))
         raise DomainError(f"point of {name}", "does not have the declared shape", f"write {body}@[*,{sizes}]")
-    if isinstance(domain, Simplex) and not shape:
-        raise DomainError(f"{name}=simplex", "needs a vector", f"give its length: {name}=simplex@[*,3]")
+    if isinstance(domain, (Simplex, Sorted)) and not shape:
+        raise DomainError(f"{name}={domain}", "needs a vector", f"give its length: {name}={domain}@[*,3]")
     return Argument(name, domain, data, shape, batch)
 
 
@@ -111,11 +114,14 @@ def parse_domain(text: str, name: str = "argument") -> Tensors:
         return Booleans()
     if text == "simplex":
         return Simplex()
+    call = re.fullmatch(r"(sorted|support)\((.*)\)", text, re.DOTALL)
+    if call:
+        return _called(name, call[1], call[2].strip())
     braces = re.fullmatch(r"(choice|point|index|bool)\{(.*)\}", text, re.DOTALL)
     if braces and not parts_of(braces[2]):
         raise DomainError(f"domain {text!r} of {name}", "holds no value", "list some: choice{-1,1}")
     if braces and braces[1] == "choice":
-        return Choice(tuple(_bound(name, v) for v in parts_of(braces[2])))
+        return Choice(tuple(_value(name, v) for v in parts_of(braces[2])))
     if braces:
         return Point(of_kind(point_of(braces[2], name), braces[1], name), braces[1])
     span = re.fullmatch(r"(int|index)?\s*([\[(])([^,]+),([^,]+)([\])])", text)
@@ -124,9 +130,26 @@ def parse_domain(text: str, name: str = "argument") -> Tensors:
     return _span(name, text, span)
 
 
-def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers:
+def _called(name: str, function: str, inner: str) -> Sorted | Support:
+    if function == "support":
+        if not inner.isidentifier():
+            raise DomainError(
+                f"support({inner}) of {name}",
+                "does not name a distribution",
+                "write support(p) beside p=Normal(loc:real,scale:positive)",
+            )
+        return Support(inner)
+    of = parse_domain(inner, name)
+    if not isinstance(of, (Interval, Between)) or (isinstance(of, Between) and of.whole):
+        raise DomainError(f"sorted({inner}) of {name}", "does not hold an interval", "write for instance sorted([0,1])")
+    return Sorted(of)
+
+
+def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers | Between:
     low, high = _bound(name, span[3]), _bound(name, span[4])
     low_closed, high_closed = span[2] == "[", span[5] == "]"
+    if isinstance(low, str) or isinstance(high, str):
+        return _between(name, text, span[1], Between(low, high, low_closed, high_closed, span[1] == "int"))
     if span[1] and max(abs(low), abs(high)) > MOST_INTEGER:
         raise DomainError(f"domain {text!r} of {name}", "goes beyond 2**53", "whole numbers need finite bounds")
     if span[1]:
@@ -142,14 +165,40 @@ def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers:
     return Interval(low, high, low_closed, high_closed)
 
 
-def _bound(name: str, text: str) -> float:
+def _between(name: str, text: str, kind: str | None, domain: Between) -> Between:
+    """The domain between bounds that name arguments, if it may be one of whole numbers where it is said to be."""
+    if kind == "index":
+        raise DomainError(f"domain {text!r} of {name}", "has a bound that is no number", "indices need numbers there")
+    numbers = [b for b in (domain.low, domain.high) if not isinstance(b, str)]
+    plain = domain.low_closed and domain.high_closed and all(b % 1 == 0 and abs(b) <= MOST_INTEGER for b in numbers)
+    if domain.whole and not plain:
+        raise DomainError(
+            f"domain {text!r} of {name}", "is not between two whole numbers", "write for instance int[0,n]"
+        )
+    return domain
+
+
+def _bound(name: str, text: str) -> float | str:
+    """A number, or the name of an argument."""
+    text = text.strip()
     try:
         value = float(text)
     except ValueError:
+        if all(word.isidentifier() for word in text.split(".", 1)):
+            return text
         value = math.nan
     if math.isnan(value):
-        raise DomainError(f"bound {text.strip()!r} of {name}", "is not a number", "write decimals such as 1e-4, or inf")
+        raise DomainError(
+            f"bound {text!r} of {name}", "is neither a number nor an argument", "write decimals such as 1e-4, or inf"
+        )
     return value
+
+
+def _value(name: str, text: str) -> float:
+    bound = _bound(name, text)
+    if isinstance(bound, str):
+        raise DomainError(f"value {bound!r} of {name}", "is not a number", "write decimals such as 1e-4, or inf")
+    return bound
 
 
 def _literal(name: str, text: str) -> Any:

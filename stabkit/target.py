@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 import torch
 
 from stabkit import catalog, zoo
+from stabkit.dependence import settled
+from stabkit.distribution import within_support
 from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
 from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
@@ -47,10 +50,15 @@ class Target:
     status: Status = stable
     tolerance: Tolerance = USUAL_TOLERANCE
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[Argument, ...]:
-        """The tensors, those inside distribution objects included."""
-        return tuple(leaves_of(self.parameters))
+        """The tensors, those inside distribution objects included, with what their domains name settled.
+
+        Raises:
+            StabkitError: where a domain names what is not there or bounds nothing.
+        """
+        objects = {p.name: p for p in self.parameters if isinstance(p, Built)}
+        return settled([within_support(a, objects) for a in leaves_of(self.parameters)])
 
     @property
     def guesses(self) -> tuple[Argument, ...]:
@@ -79,13 +87,20 @@ def resolve(name: str, declared: Sequence[Parameter]) -> Target:
 
     Raises:
         TargetError: where it cannot be found, is not callable, or an argument is missing or unknown.
+        DomainError: where a domain names an argument that is not there or bounds nothing.
     """
+    found = _resolved(name, declared)
+    _ = found.arguments  # settled, or told what is wrong with them
+    return found
+
+
+def _resolved(name: str, declared: Sequence[Parameter]) -> Target:
     if name == "zoo" or name.startswith("zoo:"):
         return _from_zoo(name, declared)
     if catalog.is_meant(name):
         (entry,) = catalog.find(name).values()
         return Target(name, entry.function, _redeclared(name, entry.parameters, declared))
-    return target_of(_callable(name), name, declared)
+    return _of_callable(_callable(name), name, declared)
 
 
 def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
@@ -93,7 +108,14 @@ def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parame
 
     Raises:
         TargetError: where an argument is missing or unknown.
+        DomainError: where a domain names an argument that is not there or bounds nothing.
     """
+    found = _of_callable(function, name, declared)
+    _ = found.arguments
+    return found
+
+
+def _of_callable(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
     call = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         signature = inspect.signature(call)

@@ -50,7 +50,7 @@ def test_each_domain_means_what_it_says() -> None:
         ("x=plausible", "'plausible'", "use one of"),
         ("x=[2,1]", "'[2,1]'", "smaller bound first"),
         ("x=(1,1)", "'(1,1)'", "close it"),
-        ("x=[a,1]", "'a'", "decimals"),
+        ("x=[a b,1]", "'a b'", "decimals"),
         ("x=[nan,1]", "'nan'", "decimals"),
         ("x=real@8", "'8'", "@[*]"),
         ("x=simplex", "simplex", "@[*,3]"),
