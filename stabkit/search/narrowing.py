@@ -17,9 +17,8 @@ from stabkit.search.legal import moved_inside
 from stabkit.search.placing import stepped
 from stabkit.search.points import draw
 
-MIXED_SHARE = 0.15  # of samples that take some arguments from another valid one
-SPREAD_SHARE, LONE_SHARE = 0.35, 0.35  # that move along the difference of two others; that move one number
-STEEPNESS = 0.5  # of how rare large shares of a difference are
+MIXED_SHARE, SPREAD_SHARE = 0.15, 0.4  # that take arguments from another; that move along the difference of two
+STEEPNESS = 3.0  # how rare large shares of a difference are
 
 
 def draw_near(
@@ -28,8 +27,8 @@ def draw_near(
     """`count` legal samples near the valid ones among N; where none is valid, samples of the whole domain.
 
     Some take arguments from another valid sample; some move by a part of the difference of two others, so that they
-    stay where numbers depend on each other; some have one number moved by steps of any order of magnitude up to the
-    spread of the valid ones; and some are valid samples as they are.
+    stay where numbers depend on each other; and the rest have one number moved by steps of any order of magnitude up to
+    the spread of the valid ones, or up to its own size.
 
     Args:
         valid: [N], where the program has a value.
@@ -42,8 +41,8 @@ def draw_near(
     found, joint = rows_at(points, parent), Joint(arguments, form)
     found = _mixed(found, rows_at(points, other), way < MIXED_SHARE, generator)
     spread = (way >= MIXED_SHARE) & (way < MIXED_SHARE + SPREAD_SHARE)
-    lone = (way >= MIXED_SHARE + SPREAD_SHARE) & (way < MIXED_SHARE + SPREAD_SHARE + LONE_SHARE)
-    share = torch.rand(count, generator=generator, dtype=torch.float64) ** (1 / STEEPNESS)
+    lone = way >= MIXED_SHARE + SPREAD_SHARE
+    share = torch.rand(count, generator=generator, dtype=torch.float64) ** STEEPNESS
     movers = [a.name for a in arguments if joint.lattice(a) is not None]
     if movers:
         cloud = _Cloud({n: points[n] for n in movers}, rows, form)
@@ -87,10 +86,10 @@ class _Cloud:
         found, offset = {}, 0
         for name, size in zip(names, sizes, strict=True):
             ranks = ordinals(self.points[name])[self.rows].reshape(-1, size).double()
-            span = (ranks.amax(0) - ranks.amin(0)).reshape(1, size)
+            span = (ranks.amax(0) - ranks.amin(0)).clamp(min=2.0**self.form.precision).reshape(1, size)
             u = torch.rand((len(chosen), size), generator=generator, dtype=torch.float64)
             sign = torch.randint(0, 2, u.shape, generator=generator) * 2 - 1
-            steps = sign * ((span + 2) ** u - 1).round()
+            steps = sign * ((span + 1) ** u).round()
             here = chosen[:, None] & (spot[:, None] == offset + torch.arange(size))
             moved = torch.where(here, steps, 0.0).reshape(start[name].shape)
             found[name] = self._stepped(start[name], moved)
