@@ -17,8 +17,8 @@ from stabkit.search.legal import moved_inside
 from stabkit.search.placing import stepped
 from stabkit.search.points import draw
 
-MIXED_SHARE, SPREAD_SHARE = 0.15, 0.4  # that take arguments from another; that move along the difference of two
-STEEPNESS = 3.0  # how rare large shares of a difference are
+MIXED_SHARE, SPREAD_SHARE = 0.1, 0.45  # that take arguments from another; that move along the difference of two
+STEEPNESS = 4.0  # how rare large shares of a difference are, and steps of large orders of magnitude
 
 
 def draw_near(
@@ -89,7 +89,7 @@ class _Cloud:
             span = (ranks.amax(0) - ranks.amin(0)).clamp(min=2.0**self.form.precision).reshape(1, size)
             u = torch.rand((len(chosen), size), generator=generator, dtype=torch.float64)
             sign = torch.randint(0, 2, u.shape, generator=generator) * 2 - 1
-            steps = sign * ((span + 1) ** u).round()
+            steps = sign * ((span + 1) ** (u**2)).round()
             here = chosen[:, None] & (spot[:, None] == offset + torch.arange(size))
             moved = torch.where(here, steps, 0.0).reshape(start[name].shape)
             found[name] = self._stepped(start[name], moved)
