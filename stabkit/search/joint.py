@@ -141,7 +141,7 @@ class Joint:
         if not is_index(argument.domain):
             low, high = self._beyond(low, 0, 1), self._beyond(high, 0, -1)
             whole = whole.to(self.form.dtype).double()
-        return torch.minimum(torch.maximum(whole, low), high)
+        return torch.minimum(torch.maximum(whole.where(~whole.isnan(), low), low), high)
 
     def settled(self, blocks: Blocks) -> dict[str, Tensor]:
         """All numbers moved to the nearest legal ones, one argument after the other."""

@@ -45,7 +45,7 @@ def _by_ordinals(low: Tensor, high: Tensor, form: Format, generator: Generator) 
 def _at_edges(low: Tensor, high: Tensor, form: Format, generator: Generator) -> Tensor:
     """A bound, its neighbours, and floats away from it by any order of magnitude of steps."""
     (first, span), (last, _) = _ranks(low, high, form), _ranks(high, low, form)
-    steps = (span + 1) ** _random(low, generator) - 1
+    steps = (span + 1) ** _random(low, generator).square() - 1
     upwards = torch.rand(low.shape, generator=generator) < 0.5
     return torch.where(upwards, stepped(first, steps, form), stepped(last, -steps, form))
 
