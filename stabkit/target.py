@@ -9,6 +9,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,11 @@ import torch
 from stabkit import catalog, zoo
 from stabkit.dependence import settled
 from stabkit.distribution import within_support
-from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
+from stabkit.domain import Argument, Between, Built, Fixed, Interval, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
 from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
+
+LOWER = {"high": "low", "upper": "lower", "maximum": "minimum"}  # of two bounds that are told by their names
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ def _with_signature(
     for unknown in (n for n in given if n not in named and not open_ended):
         raise _unknown(name, unknown, list(named))
     parameters = [given.get(n) or _guess(name, p) for n, p in named.items() if n in given or p.default is p.empty]
+    parameters = [_above_its_partner(p, parameters) for p in parameters]
     parameters += [p for n, p in given.items() if n not in named]
     positional = sum(
         1 for p in parameters if p.name in named and named[p.name].kind is inspect.Parameter.POSITIONAL_ONLY
@@ -183,6 +187,16 @@ def _guess(name: str, parameter: inspect.Parameter) -> Argument:
                 f"or a distribution with --arg '{parameter.name}=Normal(loc:real,scale:positive)'",
             )
     return Argument(parameter.name, guess_domain(parameter.name), guessed=True)
+
+
+def _above_its_partner(parameter: Parameter, others: Sequence[Parameter]) -> Parameter:
+    """A guess for the upper of two bounds: above the lower one, where that is a number of the sample too."""
+    partner = next((p for p in others if p.name == LOWER.get(parameter.name)), None)
+    if not isinstance(parameter, Argument) or not parameter.guessed:
+        return parameter
+    if not isinstance(partner, Argument) or not isinstance(partner.domain, Interval) or partner.shape:
+        return parameter
+    return replace(parameter, domain=Between(partner.name, math.inf, False, False))
 
 
 def _unknown(target: str, name: str, known: Sequence[str]) -> TargetError:

@@ -23,7 +23,7 @@ from stabkit.search.legal import are_legal, moved_inside, moved_past
 from stabkit.search.narrowing import draw_near
 from stabkit.search.points import draw, probe_points
 from stabkit.search.shrink import shrink
-from stabkit.target import Target, resolve
+from stabkit.target import Target, resolve, target_of
 
 SINGLE = FORMATS["float32"]
 every_format = pytest.mark.parametrize("form", FORMATS.values(), ids=lambda f: f.name)
@@ -200,14 +200,24 @@ def test_what_cannot_be_read_is_told(text: str, rule: str) -> None:
 def test_bounds_that_leave_a_dtype_no_number_are_told() -> None:
     with pytest.raises(DomainError, match="no float16 number"):
         drawn(("low=[7e4,9e4]", "high=(low,inf)"), FORMATS["float16"])
-    with pytest.raises(DomainError, match="bounded by"):
-        drawn(("low=point{5}", "x=(low,3]"), SINGLE)
+    for texts in (("low=point{5}", "x=(low,3]"), ("n=int[6,10]", "m=int[1,3]", "k=int[n,m]")):
+        with pytest.raises(DomainError, match="left no float32 number"):
+            drawn(texts, SINGLE)
 
 
 def test_a_name_inside_a_distribution_means_its_sibling_first() -> None:
     found = arguments("low=positive", "p=Uniform(low:real,high:(low,inf))", "x=[low,p.high]")
     assert [str(a) for a in found] == ["low=positive", "low=real", "high=(p.low,inf)", "x=[low,p.high]"]
     assert resolve("torch:kl.uniform_uniform", []).arguments[2].domain == Between(-math.inf, "p.low", False, True)
+
+
+def test_the_upper_of_two_bounds_is_guessed_above_the_lower() -> None:
+    def loss(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        return (x - low) / (high - low)
+
+    assert [str(a) for a in target_of(loss, "t", []).guesses] == ["x=real", "low=real", "high=(low,inf)"]
+    assert str(target_of(loss, "t", [parse_parameter("low==0.5")]).guesses[-1]) == "high=real"
+    assert str(target_of(loss, "t", [parse_parameter("high=positive")]).arguments[-1]) == "high=positive"
 
 
 names = st.sampled_from(("low", "p.loc", "_q1", "infinity_", "e5"))

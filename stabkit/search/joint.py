@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,11 @@ class Joint:
 
     @cached_property
     def ends(self) -> dict[str, tuple[float, float]]:
-        """The least and the largest value that leaves the others a value, legal infinities included, by name."""
+        """The least and the largest value that leaves the others a value, legal infinities included, by name.
+
+        Raises:
+            DomainError: where an argument that bounds others or is bounded by them has none.
+        """
         plain = {}
         for name, hull in self._hulls.items():
             lattice = Lattice(hull, self.form, name)
@@ -58,29 +63,24 @@ class Joint:
             low = max(found[above][0], self._stepped(plain[below][0], steps))
             found[above] = low, found[above][1]
             found[below] = found[below][0], min(found[below][1], self._stepped(plain[above][1], -steps))
+        for name in dict.fromkeys(itertools.chain.from_iterable(self._relations)):
+            if found[name][0] > found[name][1]:
+                domain = next(a.domain for a in self.arguments if a.name == name)
+                rule = f"is left no {self.form.name} number by what it is bounded by or bounds"
+                raise DomainError(f"domain {domain} of {name}", rule, "widen one of them")
         return found
 
     def _stepped(self, value: float, steps: int) -> float:
         return neighbours(torch.tensor(value, dtype=self.form.dtype), steps).item() if steps else value
 
     def lattice(self, argument: Argument) -> Lattice | None:
-        """What floats an argument can be, whatever the others are; None where it is not one of a range of floats.
-
-        Raises:
-            DomainError: where the others never leave it a value.
-        """
+        """What floats an argument can be, whatever the others are; None where it is not one of a range of floats."""
         if not isinstance(argument.domain, (Interval, Between, Sorted)) or is_discrete(argument.domain):
             return None
         hull, name = self._hulls[argument.name], argument.name
         if not any(name in pair for pair in self._relations):
             return Lattice(hull, self.form, name)
         low, high = self.ends[name]
-        if low > high:
-            raise DomainError(
-                f"domain {argument.domain} of {name}",
-                f"is left no {self.form.name} number by the others",
-                "widen it or what it is bounded by",
-            )
         # an end without a number stays one: strata differ there, and what lies a few floats too far is moved inside
         low, low_closed = (hull.low, hull.low_closed) if math.isinf(hull.low) else (low, True)
         high, high_closed = (hull.high, hull.high_closed) if math.isinf(hull.high) else (high, True)
