@@ -14,13 +14,13 @@ import torch
 from stabkit.audit_job import Job
 from stabkit.checks import NAMES, Check, checks
 from stabkit.diagnosis import Diagnosis
-from stabkit.domain import parse_parameter
 from stabkit.errors import DomainError, StabkitError, printable
 from stabkit.events import Begun, Ended, Event, Judged, Ranged
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.headroom import headroom
 from stabkit.judge import Kind
+from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, require_device, rows_of
 from stabkit.safe_range import safe_ranges

@@ -13,8 +13,9 @@ import click
 from stabkit.audit_job import DTYPES
 from stabkit.cli_options import check_device, check_writable, checked_dtypes, deliver, exit_code_of
 from stabkit.cli_request import RULE
-from stabkit.domain import Argument, Built, Parameter, at_point, parse_parameter, parts_of, point_of, real
+from stabkit.domain import Argument, Built, Parameter, at_point, real
 from stabkit.errors import DomainError
+from stabkit.notation import parse_parameter, parts_of, point_of
 
 if TYPE_CHECKING:
     from stabkit.anatomy import Anatomy

@@ -84,7 +84,7 @@ def about_targets(command: Callable[..., None]) -> Callable[..., None]:
 
 def check_request(targets: Sequence[str], options: dict[str, Any]) -> None:
     """Everything that can be known to be wrong before torch is loaded."""
-    from stabkit.domain import parse_parameter
+    from stabkit.notation import parse_parameter
 
     references = [] if options["reference"] is None else [options["reference"]]
     for word in (*targets, *options["arguments"], *references):

@@ -17,10 +17,12 @@ import torch
 from flint import arb
 
 from stabkit.arithmetic.evaluate import Truth, flatten
-from stabkit.domain import Argument, Booleans, Choice, Integers, Interval, Tensors
+from stabkit.dependence import hulls, in_order, is_discrete
+from stabkit.domain import Argument, Booleans, Interval, Point, real
 from stabkit.floats import Format
 from stabkit.oracle import Oracle, Sample
 from stabkit.program import Points
+from stabkit.search.legal import put_in_order
 
 
 def conditioning(
@@ -43,27 +45,28 @@ def neighbourhood(
     sample: Sample, form: Format, arguments: Sequence[Argument], thoroughly: bool = True, roundoffs: int = 1
 ) -> list[Sample]:
     """The sample moved along each direction, and the first alone of them back too where points are dear."""
-    domains = {a.name: a.domain for a in arguments}
+    inside = _continuous(arguments)
     vectors = sign_vectors(sum(len(flatten(v)) for v in sample.values()))
     chosen = vectors if thoroughly else (vectors[0], *vectors[1::2])
-    return [_moved(sample, form, [s * roundoffs for s in signs], domains) for signs in chosen]
+    moved = (_moved(sample, form, [s * roundoffs for s in signs], inside) for signs in chosen)
+    return [in_order(m, sample, arguments) for m in moved]
 
 
 def moved_points(points: Points, form: Format, arguments: Sequence[Argument]) -> list[Points]:
     """Many samples moved along each direction, exactly, as doubles."""
-    domains, sizes = {a.name: a.domain for a in arguments}, {n: x[0].numel() for n, x in points.items()}
+    inside, sizes = _continuous(arguments), {n: x[0].numel() for n, x in points.items()}
     found = []
     for signs in sign_vectors(sum(sizes.values())):
         moved, start = {}, 0
         for n, x in points.items():
             step = torch.tensor(signs[start : start + sizes[n]], dtype=torch.float64).reshape(x.shape[1:])
-            there = x.double() * (1 + step * form.unit_roundoff)
-            domain = domains[n]
-            if isinstance(domain, Interval):
-                there = torch.where((there >= domain.low) & (there <= domain.high), there, x.double())
-            moved[n] = there if _moves(domain) else x.double() if x.is_floating_point() else x
+            moved[n] = x.double() if x.is_floating_point() else x
+            if n in inside and x.is_floating_point():
+                there, bounds = x.double() * (1 + step * form.unit_roundoff), inside[n]
+                legal = (there >= bounds.low) & (there <= bounds.high)
+                moved[n] = torch.where(legal, there, moved[n])
             start += sizes[n]
-        found.append(moved)
+        found.append(put_in_order(moved, points, arguments))
     return found
 
 
@@ -82,22 +85,24 @@ def sign_vectors(count: int) -> tuple[tuple[int, ...], ...]:
     return tuple(dict.fromkeys(tuple(side * s for s in row) for row in walsh for side in (-1, 1)))
 
 
-def _moves(domain: Tensors) -> bool:
-    return not isinstance(domain, (Integers, Booleans, Choice))
+def _continuous(arguments: Sequence[Argument]) -> dict[str, Interval]:
+    """What the arguments that move stay in, by name."""
+    inside = hulls(arguments)
+    moving = [a for a in arguments if not isinstance(a.domain, Booleans) and not is_discrete(a.domain)]
+    return {a.name: real if isinstance(a.domain, Point) else inside.get(a.name, real) for a in moving}
 
 
-def _moved(sample: Sample, form: Format, signs: Sequence[int], domains: dict[str, Tensors]) -> Sample:
+def _moved(sample: Sample, form: Format, signs: Sequence[int], inside: dict[str, Interval]) -> Sample:
     waiting = iter(signs)
 
-    def move(value: Any, domain: Tensors) -> Any:
+    def move(value: Any, bounds: Interval | None) -> Any:
         if isinstance(value, list):
-            return [move(v, domain) for v in value]
+            return [move(v, bounds) for v in value]
         sign = next(waiting)
-        if isinstance(value, int) or not math.isfinite(value) or value == 0 or not _moves(domain):
+        if isinstance(value, int) or not math.isfinite(value) or value == 0 or bounds is None:
             return value
         step = sign * form.unit_roundoff
         there = value * (1 + step) if form.precision < 50 else arb(value) * (1 + arb(step))  # exact either way
-        outside = isinstance(domain, Interval) and not (domain.low <= there <= domain.high)
-        return value if outside else there
+        return there if bounds.low <= there <= bounds.high else value
 
-    return {name: move(value, domains[name]) for name, value in sample.items()}
+    return {name: move(value, inside.get(name)) for name, value in sample.items()}

@@ -1,11 +1,7 @@
-"""What an argument may be: the notation of `--arg`, and the guesses made where nothing was declared.
-
-`NAME=[data:]DOMAIN[@SHAPE]`. Loads no torch, so that command lines are checked before anything heavy starts.
-"""
+"""What an argument may be, and the guesses made where nothing was declared; `notation` reads it. Loads no torch."""
 
 from __future__ import annotations
 
-import ast
 import math
 import re
 from dataclasses import dataclass, field, replace
@@ -13,10 +9,6 @@ from typing import Any, TypeAlias
 
 from stabkit.errors import DomainError
 
-KINDS = (
-    "real, positive, nonnegative, unit, open-unit, [a,b], (a,b], int[a,b], index[a,b), bool, choice{a,b}, point{x}, "
-    "index{k}, bool{b}, simplex, Normal(loc:real,…), ='literal'"
-)
 MOST_ELEMENTS = 100_000  # of one sample
 MOST_INTEGER = 2**53
 NAMED = {
@@ -97,7 +89,53 @@ class Simplex:
         return "simplex"
 
 
-Tensors: TypeAlias = Interval | Integers | Booleans | Choice | Point | Simplex
+@dataclass(frozen=True)
+class Between:
+    """Floats between two bounds, at least one of them the value of another argument.
+
+    Attributes:
+        low, high: a number, or the name of an argument of the same shape or of one number a sample; inside a
+            distribution object the plain name of a sibling will do until names are settled.
+        whole: only whole numbers, both bounds closed.
+    """
+
+    low: float | str
+    high: float | str
+    low_closed: bool
+    high_closed: bool
+    whole: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments that bound it."""
+        return tuple(bound for bound in (self.low, self.high) if isinstance(bound, str))
+
+    def __str__(self) -> str:
+        low, high = (b if isinstance(b, str) else _number(b) if self.whole else repr(b) for b in (self.low, self.high))
+        return f"{'int' * self.whole}{'(['[self.low_closed]}{low},{high}{')]'[self.high_closed]}"
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Vectors of such numbers that ascend along the last axis; equal neighbours are legal."""
+
+    of: Interval | Between
+
+    def __str__(self) -> str:
+        return f"sorted({self.of})"
+
+
+@dataclass(frozen=True)
+class Support:
+    """Values that the distribution object of that name can take."""
+
+    of: str
+
+    def __str__(self) -> str:
+        return f"support({self.of})"
+
+
+Tensors: TypeAlias = Interval | Integers | Booleans | Choice | Point | Simplex | Between | Sorted | Support
 
 
 def is_index(domain: Tensors) -> bool:
@@ -117,8 +155,8 @@ def at_point(argument: Argument, value: Any) -> Argument:
         DomainError: where the rows of nested lists differ in length.
     """
     kind = "index" if is_index(argument.domain) else "bool" if is_bool(argument.domain) else "point"
-    shape = _shape_of(value, argument.name)
-    return replace(argument, domain=Point(_of_kind(value, kind, argument.name), kind), shape=shape, guessed=False)
+    shape = shape_of(value, argument.name)
+    return replace(argument, domain=Point(of_kind(value, kind, argument.name), kind), shape=shape, guessed=False)
 
 
 @dataclass(frozen=True)
@@ -196,173 +234,30 @@ unit = Interval(0.0, 1.0, True, True)
 open_unit = Interval(0.0, 1.0, False, False)
 
 
-def parse_parameter(text: str) -> Parameter:
-    """The parameter that one `--arg` value declares.
-
-    Raises:
-        DomainError: naming the part that cannot be read.
-
-    Example:
-        >>> argument = parse_parameter("scale=data:(0,1e4]@[*,8]")
-        >>> argument.domain, argument.data, argument.shape
-        (Interval(low=0.0, high=10000.0, low_closed=False, high_closed=True), True, (8,))
-    """
-    name, equals, body = text.partition("=")
-    if not equals or not name.strip().isidentifier():
-        raise DomainError(
-            f"--arg {text!r}", "does not read NAME=DOMAIN", f"write for instance x=real; domains are {KINDS}"
-        )
-    return _parameter(name.strip(), body.strip())
-
-
-def _parameter(name: str, body: str) -> Parameter:
-    if body.startswith("="):
-        return Fixed(name, Literal(_literal(name, body[1:])))
-    built = re.fullmatch(r"([A-Z]\w*)\((.*)\)", body, re.DOTALL)
-    if built:
-        parts = [p.partition(":") for p in parts_of(built[2])]
-        tensors = [(key.strip(), rest.strip()) for key, _, rest in parts if not rest.strip().startswith("=")]
-        literals = [(key.strip(), rest.strip()[1:]) for key, _, rest in parts if rest.strip().startswith("=")]
-        return Built(
-            name,
-            built[1],
-            tuple(_argument(f"{name}.{key}", text) for key, text in tensors),
-            tuple(Fixed(key, Literal(_literal(f"{name}.{key}", text))) for key, text in literals),
-        )
-    return _argument(name, body)
-
-
-def _argument(name: str, body: str) -> Argument:
-    data = body.startswith("data:")
-    body = body.removeprefix("data:").strip()
-    domain_text, at, shape_text = body.rpartition("@")
-    if not at:
-        domain_text, shape_text = body, "[*]"
-    batch, shape = _shape(name, shape_text.strip())
-    domain = parse_domain(domain_text.strip(), name)
-    if isinstance(domain, Point) and isinstance(domain.value, list) and _shape_of(domain.value, name) != shape:
-        sizes = ",".join(map(str, _shape_of(domain.value, name)))
-        raise DomainError(f"point of {name}", "does not have the declared shape", f"write {body}@[*,{sizes}]")
-    if isinstance(domain, Simplex) and not shape:
-        raise DomainError(f"{name}=simplex", "needs a vector", f"give its length: {name}=simplex@[*,3]")
-    return Argument(name, domain, data, shape, batch)
-
-
-def _shape(name: str, text: str) -> tuple[bool, tuple[int, ...]]:
-    match = re.fullmatch(r"\[\s*(\*)?\s*((?(1),|)\s*\d+\s*(?:,\s*\d+\s*)*)?\]", text)
-    sizes = tuple(int(n) for n in re.findall(r"\d+", text))
-    if not match or not all(sizes) or math.prod(sizes) > MOST_ELEMENTS or not (sizes or match[1]):
-        raise DomainError(
-            f"shape {text!r} of {name}",
-            "is not a list of sizes",
-            "write @[*] for a batch of numbers, @[*,8] for vectors, @[8] for one call",
-        )
-    return bool(match[1]), sizes
-
-
-def parse_domain(text: str, name: str = "argument") -> Tensors:
-    """The domain that a text such as `positive`, `(0,1e4]` or `choice{-1,1}` stands for."""
-    if text in NAMED:
-        opening, low, high, closing = NAMED[text]
-        return Interval(low, high, opening == "[", closing == "]")
-    if text == "bool":
-        return Booleans()
-    if text == "simplex":
-        return Simplex()
-    braces = re.fullmatch(r"(choice|point|index|bool)\{(.*)\}", text, re.DOTALL)
-    if braces and not parts_of(braces[2]):
-        raise DomainError(f"domain {text!r} of {name}", "holds no value", "list some: choice{-1,1}")
-    if braces and braces[1] == "choice":
-        return Choice(tuple(_bound(name, v) for v in parts_of(braces[2])))
-    if braces:
-        return Point(_of_kind(point_of(braces[2], name), braces[1], name), braces[1])
-    span = re.fullmatch(r"(int|index)?\s*([\[(])([^,]+),([^,]+)([\])])", text)
-    if not span:
-        raise DomainError(f"domain {text!r} of {name}", "is not one that stabkit knows", f"use one of {KINDS}")
-    return _span(name, text, span)
-
-
-def _span(name: str, text: str, span: re.Match[str]) -> Interval | Integers:
-    low, high = _bound(name, span[3]), _bound(name, span[4])
-    low_closed, high_closed = span[2] == "[", span[5] == "]"
-    if span[1] and max(abs(low), abs(high)) > MOST_INTEGER:
-        raise DomainError(f"domain {text!r} of {name}", "goes beyond 2**53", "whole numbers need finite bounds")
-    if span[1]:
-        first = math.ceil(low) if low_closed else math.floor(low) + 1
-        last = math.floor(high) if high_closed else math.ceil(high) - 1
-        if first > last:
-            raise DomainError(f"domain {text!r} of {name}", "holds no whole number", "widen it")
-        return Integers(first, last, index=span[1] == "index")
-    if low > high or (low == high and not (low_closed and high_closed)):
-        raise DomainError(
-            f"domain {text!r} of {name}", "is empty", "put the smaller bound first, and close it with [ ] to include it"
-        )
-    return Interval(low, high, low_closed, high_closed)
-
-
-def _bound(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        raise DomainError(f"bound {text.strip()!r} of {name}", "is not a number", "write decimals such as 1e-4, or inf")
-    return value
-
-
-def _literal(name: str, text: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        raise DomainError(
-            f"literal {text!r} of {name}", "is not a Python literal", f"quote strings: --arg \"{name}=='none'\""
-        ) from None
-
-
-def point_of(text: str, name: str) -> Any:
-    """The number, or nested lists of numbers, that a text stands for."""
-    try:
-        value = ast.literal_eval(re.sub(r"(?<![\w.])(-?)inf\b", r"\g<1>1e999", text.strip()))
-    except (ValueError, SyntaxError):
-        value = None
-    if not all(isinstance(v, (int, float)) for v in _flat(value)):
-        raise DomainError(
-            f"point {text!r} of {name}", "is not a number or lists of numbers", f"write {name}=point{{[0.5,2]}}@[*,2]"
-        )
-    return value
-
-
-def _of_kind(value: Any, kind: str, name: str) -> Any:
+def of_kind(value: Any, kind: str, name: str) -> Any:
     """The value, if it may be one of that kind: indices are whole."""
-    if kind == "index" and not all(isinstance(v, int) for v in _flat(value)):
+    if kind == "index" and not all(isinstance(v, int) for v in flat(value)):
         raise DomainError(f"index {value!r} of {name}", "is not a whole number", f"write {name}=index{{2}}")
     return value
 
 
-def _flat(value: Any) -> list[Any]:
-    return [leaf for v in value for leaf in _flat(v)] if isinstance(value, list) else [value]
+def flat(value: Any) -> list[Any]:
+    """The leaves of nested lists, in order."""
+    return [leaf for v in value for leaf in flat(v)] if isinstance(value, list) else [value]
 
 
-def _shape_of(value: Any, name: str) -> tuple[int, ...]:
+def shape_of(value: Any, name: str) -> tuple[int, ...]:
+    """The sizes of nested lists.
+
+    Raises:
+        DomainError: where the rows of them differ in length.
+    """
     if not isinstance(value, list):
         return ()
-    inner = {_shape_of(v, name) for v in value}
+    inner = {shape_of(v, name) for v in value}
     if len(inner) != 1:
         raise DomainError(f"point of {name}", "has rows of different lengths", "make the lists rectangular")
     return len(value), *inner.pop()
-
-
-def parts_of(text: str) -> list[str]:
-    """Splits at the commas outside all brackets."""
-    parts, depth, current = [], 0, ""
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0:
-            parts.append(current)
-            current = ""
-        else:
-            current += char
-    return [p for p in [*parts, current] if p.strip()]
 
 
 def _number(value: float) -> str:

@@ -85,7 +85,7 @@ def together(program: Program, samples: Sequence[Sample], names: Sequence[str], 
     """The truth at each sample where a low precision settles it and no limit is needed, else None.
 
     Example:
-        >>> from stabkit.domain import parse_parameter
+        >>> from stabkit.notation import parse_parameter
         >>> from stabkit.floats import FORMATS
         >>> target = Target("square", lambda x: x * x, (parse_parameter("x=real"),))
         >>> single = FORMATS["float32"]

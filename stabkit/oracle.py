@@ -21,7 +21,8 @@ from stabkit.arithmetic.bounds import Enclosures
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure
 from stabkit.arithmetic.evaluate import Truth, climb, evaluate_any, open_truth
 from stabkit.arithmetic.plain import evaluate_plain
-from stabkit.domain import Argument, Fixed, Interval, Tensors
+from stabkit.dependence import Room, room_around
+from stabkit.domain import Argument, Fixed
 from stabkit.errors import DefinitionError, StabkitError, printable
 from stabkit.exact.guards import guards_removed
 from stabkit.exact.playback import play
@@ -63,11 +64,6 @@ class Oracle(Protocol):
         """Values, and derivatives by the named arguments, of the summed components."""
 
 
-def _room_in(domain: Tensors, x: float) -> tuple[bool, bool]:
-    """What is not an interval has no neighbours to take a limit from."""
-    return (x > domain.low, x < domain.high) if isinstance(domain, Interval) else (False, False)
-
-
 def _seconds_for_a_point(deadline: float) -> float:
     """The usual ones, fewer next to the deadline."""
     return min(SECONDS_A_POINT, max(deadline - time.monotonic(), LEAST_SECONDS))
@@ -93,9 +89,11 @@ class Reading:
     arguments: tuple[Argument, ...] = ()
     deadline: float = math.inf
 
-    def room(self, parameter: str, x: float) -> tuple[bool, bool]:
-        """Whether the domain goes on below and above a value of one of the definition's parameters."""
-        return _room_in(next(a.domain for a in self.arguments if self.parameters[a.name] == parameter), x)
+    def room(self, sample: Sample) -> Room:
+        """Whether the domains go on below and above the values of the definition's parameters at one sample."""
+        around = room_around(self.arguments, sample)
+        back = {p: n for n, p in self.parameters.items()}
+        return lambda parameter, x: around(back[parameter], x)
 
     @property
     def calls(self) -> list[Callable[..., Any]]:
@@ -154,11 +152,11 @@ class Definition:
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
         r = self.reading
         names, inputs = [r.parameters[n] for n in gradient_of], r.inputs(sample)
-        seconds = _seconds_for_a_point(r.deadline)
+        seconds, room = _seconds_for_a_point(r.deadline), r.room(sample)
         if self.certified:
-            found = evaluate_any(r.calls, inputs, form, names, seconds, r.room)
+            found = evaluate_any(r.calls, inputs, form, names, seconds, room)
         else:
-            found = evaluate_plain(r.calls[0], inputs, form, names, room=r.room, seconds=seconds)
+            found = evaluate_plain(r.calls[0], inputs, form, names, room=room, seconds=seconds)
         return replace(found, gradient=r.named(found.gradient))
 
 
@@ -225,12 +223,12 @@ class ExactProgram:
         """None: one sample at a time."""
 
     def truth(self, sample: Sample, form: Format, gradient_of: Sequence[str]) -> Truth:
-        domains = {a.name: a.domain for a in self.program.target.arguments}
+        room = room_around(self.program.target.arguments, sample)
         seconds = _seconds_for_a_point(self.deadline)
         way = on_both_sides(partial(play, self.program))
         try:
             with noted_departures() as left, self.reading():
-                found = climb([way], sample, form, gradient_of, seconds, lambda name, x: _room_in(domains[name], x))
+                found = climb([way], sample, form, gradient_of, seconds, room)
         except UnsupportedOperationError as error:  # on a branch that no probe took
             self.departures.append(str(error))
             return open_truth(sample, gradient_of)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from stabkit.distribution import distribution_of
 from stabkit.domain import Argument, Fixed, Parameter, is_bool, is_index
 from stabkit.errors import DomainError, TargetError, printable
 from stabkit.floats import FORMATS, Format
@@ -215,23 +214,7 @@ def _built(parameter: Parameter, leaves: Points) -> Any:
         return parameter.domain.value
     if isinstance(parameter, Argument):
         return leaves[parameter.name]
-    family = getattr(torch.distributions, parameter.distribution, None)
-    if family is None:
-        raise TargetError(f"distribution {parameter.distribution!r}", "is not in torch.distributions", "check its name")
-    given: dict[str, Any] = {a.name.rpartition(".")[2]: leaves[a.name] for a in parameter.arguments}
-    given |= {p.name: p.domain.value for p in parameter.literals}
-    unknown = [n for n in given if n not in _parameters_of(family)]
-    if unknown:
-        takes = ", ".join(n for n in _parameters_of(family) if n != "validate_args")
-        raise TargetError(
-            f"distribution {parameter.distribution!r}", f"has no parameter {unknown[0]!r}", f"it takes {takes}"
-        )
-    return family(**given)
-
-
-@cache
-def _parameters_of(family: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(family).parameters)
+    return distribution_of(parameter, leaves)
 
 
 def loss_of(returned: Any, name: str) -> Tensor:

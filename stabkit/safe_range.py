@@ -15,13 +15,15 @@ import torch
 from torch import Generator, Tensor
 
 from stabkit.checks import kind_of
-from stabkit.domain import Argument, Interval
+from stabkit.domain import Argument, Sorted
 from stabkit.finding import Certainty, Ending, SafeRange, number
 from stabkit.floats import Format, from_ordinals, ordinals, shortest
 from stabkit.judge import Judgement, Kind
 from stabkit.program import Points, Program, count_of, rows_at, rows_of, sample_of
 from stabkit.proof import Proof, prove
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
+from stabkit.search.legal import moved_past
 from stabkit.search.points import probe_points
 from stabkit.verification import Examiner, Sample, written
 
@@ -73,9 +75,10 @@ def safe_ranges(examiner: Examiner, fail_on: str, seconds: float, seed: int) -> 
         seconds: for all arguments together; past them what was not looked at is outside.
     """
     started = time.monotonic()
-    varied = [a for a in examiner.program.target.arguments if isinstance(a.domain, Interval)]
-    for index, argument in enumerate(varied):
-        lattice = Lattice(argument.domain, examiner.program.form, argument.name)  # type: ignore[arg-type]
+    joint = Joint(examiner.program.target.arguments, examiner.program.form)
+    everything = [(a, joint.lattice(a)) for a in joint.arguments if not isinstance(a.domain, Sorted)]
+    varied = [(argument, lattice) for argument, lattice in everything if lattice is not None]
+    for index, (argument, lattice) in enumerate(varied):
         deadline = started + seconds * (index + 1) / len(varied)
         everyday, generator = _everyday_samples(examiner.program), Generator().manual_seed(seed)
         yield from _ranges(_Search(examiner, argument, lattice, everyday, fail_on, deadline, generator))
@@ -213,7 +216,12 @@ def _samples(search: _Search, ranks: Tensor) -> tuple[Points, Tensor]:
     flat = points[name].reshape(count, -1)
     places = torch.arange(count) % flat.shape[1]
     flat[torch.arange(count), places] = from_ordinals(ranks, search.form)
-    return {**points, name: flat.reshape(points[name].shape)}, places
+    return _given_way(search, {**points, name: flat.reshape(points[name].shape)}), places
+
+
+def _given_way(search: _Search, points: Points) -> Points:
+    """The samples with everything that the varied argument leaves no room moved past it."""
+    return moved_past(points, search.examiner.program.target.arguments, search.form, search.argument.name)
 
 
 def _judge(search: _Search, side: int, waiting: Sequence[str], rank: int, points: Points, place: int) -> None:
@@ -265,4 +273,4 @@ def _moved(search: _Search, points: Points, place: int, rank: int) -> Points:
     name = search.argument.name
     varied = points[name].clone().reshape(-1)
     varied[place] = from_ordinals(torch.tensor([rank]), search.form)[0]
-    return {**points, name: varied.reshape(points[name].shape)}
+    return _given_way(search, {**points, name: varied.reshape(points[name].shape)})

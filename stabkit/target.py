@@ -9,9 +9,11 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +21,13 @@ from typing import Any
 import torch
 
 from stabkit import catalog, zoo
-from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
+from stabkit.dependence import settled
+from stabkit.distribution import within_support
+from stabkit.domain import Argument, Between, Built, Fixed, Interval, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
 from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
+
+LOWER = {"high": "low", "upper": "lower", "maximum": "minimum"}  # of two bounds that are told by their names
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,15 @@ class Target:
     status: Status = stable
     tolerance: Tolerance = USUAL_TOLERANCE
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[Argument, ...]:
-        """The tensors, those inside distribution objects included."""
-        return tuple(leaves_of(self.parameters))
+        """The tensors, those inside distribution objects included, with what their domains name settled.
+
+        Raises:
+            StabkitError: where a domain names what is not there or bounds nothing.
+        """
+        objects = {p.name: p for p in self.parameters if isinstance(p, Built)}
+        return settled([within_support(a, objects) for a in leaves_of(self.parameters)])
 
     @property
     def guesses(self) -> tuple[Argument, ...]:
@@ -79,13 +90,20 @@ def resolve(name: str, declared: Sequence[Parameter]) -> Target:
 
     Raises:
         TargetError: where it cannot be found, is not callable, or an argument is missing or unknown.
+        DomainError: where a domain names an argument that is not there or bounds nothing.
     """
+    found = _resolved(name, declared)
+    _ = found.arguments  # settled, or told what is wrong with them
+    return found
+
+
+def _resolved(name: str, declared: Sequence[Parameter]) -> Target:
     if name == "zoo" or name.startswith("zoo:"):
         return _from_zoo(name, declared)
     if catalog.is_meant(name):
         (entry,) = catalog.find(name).values()
         return Target(name, entry.function, _redeclared(name, entry.parameters, declared))
-    return target_of(_callable(name), name, declared)
+    return _of_callable(_callable(name), name, declared)
 
 
 def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
@@ -93,7 +111,14 @@ def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parame
 
     Raises:
         TargetError: where an argument is missing or unknown.
+        DomainError: where a domain names an argument that is not there or bounds nothing.
     """
+    found = _of_callable(function, name, declared)
+    _ = found.arguments
+    return found
+
+
+def _of_callable(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
     call = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         signature = inspect.signature(call)
@@ -128,6 +153,7 @@ def _with_signature(
     for unknown in (n for n in given if n not in named and not open_ended):
         raise _unknown(name, unknown, list(named))
     parameters = [given.get(n) or _guess(name, p) for n, p in named.items() if n in given or p.default is p.empty]
+    parameters = [_above_its_partner(p, parameters) for p in parameters]
     parameters += [p for n, p in given.items() if n not in named]
     positional = sum(
         1 for p in parameters if p.name in named and named[p.name].kind is inspect.Parameter.POSITIONAL_ONLY
@@ -161,6 +187,16 @@ def _guess(name: str, parameter: inspect.Parameter) -> Argument:
                 f"or a distribution with --arg '{parameter.name}=Normal(loc:real,scale:positive)'",
             )
     return Argument(parameter.name, guess_domain(parameter.name), guessed=True)
+
+
+def _above_its_partner(parameter: Parameter, others: Sequence[Parameter]) -> Parameter:
+    """A guess for the upper of two bounds: above the lower one, where that is a number of the sample too."""
+    partner = next((p for p in others if p.name == LOWER.get(parameter.name)), None)
+    if not isinstance(parameter, Argument) or not parameter.guessed:
+        return parameter
+    if not isinstance(partner, Argument) or not isinstance(partner.domain, Interval) or partner.shape:
+        return parameter
+    return replace(parameter, domain=Between(partner.name, math.inf, False, False))
 
 
 def _unknown(target: str, name: str, known: Sequence[str]) -> TargetError:

@@ -12,10 +12,10 @@ from stabkit import auditor
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
 from stabkit.checks import NAMES
-from stabkit.domain import parse_parameter
 from stabkit.events import Begun, Ended, Event, Judged, decode, encode
 from stabkit.finding import Finding, to_float
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.program import Program, points_of
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import resolve

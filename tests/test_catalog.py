@@ -13,10 +13,11 @@ from stabkit import catalog, worker
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
 from stabkit.catalog import torch_divergences, torch_losses
-from stabkit.domain import Built, parse_parameter
+from stabkit.domain import Built
 from stabkit.errors import DomainError, TargetError
 from stabkit.events import Ended, Judged, Ranged
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.program import Program, confirm_batching
 from stabkit.search.points import draw, probe_points
 from stabkit.target import resolve

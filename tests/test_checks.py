@@ -8,8 +8,8 @@ import torch
 from planted import PLANTED, Planted
 
 from stabkit.checks import NAMES, checks
-from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program, confirm_batching
 from stabkit.search.points import probe_points

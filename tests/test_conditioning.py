@@ -5,8 +5,9 @@ import itertools
 import torch
 
 from stabkit.conditioning import moved_points, neighbourhood, sign_vectors
-from stabkit.domain import Argument, parse_parameter
+from stabkit.domain import Argument
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.search.points import draw
 
 SINGLE, HALF = FORMATS["float32"], FORMATS["float16"]

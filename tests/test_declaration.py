@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, LogNormal, Multinomial, Normal
 
 import stabkit
-from stabkit.domain import Interval, parse_parameter
+from stabkit.domain import Interval
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.recording.declaration import domain_of, shapes_of
 from stabkit.recording.observed import Observed
 from stabkit.search.lattice import Lattice

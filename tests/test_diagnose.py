@@ -14,7 +14,7 @@ from stabkit.reports.source import annotated
 from stabkit.anatomy import Anatomy, Operation
 from stabkit.cli import main
 from stabkit.dissection import dissect_at
-from stabkit.domain import parse_parameter
+from stabkit.notation import parse_parameter
 
 LOSSES = """import torch
 

@@ -7,23 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stabkit.domain import (
-    Argument,
-    Built,
-    Choice,
-    Fixed,
-    Integers,
-    Interval,
-    Point,
-    guess_domain,
-    parse_domain,
-    parse_parameter,
-    positive,
-    real,
-    unit,
-)
+from stabkit.domain import Argument, Built, Choice, Fixed, Integers, Interval, Point, guess_domain, positive, real, unit
 from stabkit.errors import DomainError
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_domain, parse_parameter
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import draw
 
@@ -63,7 +50,7 @@ def test_each_domain_means_what_it_says() -> None:
         ("x=plausible", "'plausible'", "use one of"),
         ("x=[2,1]", "'[2,1]'", "smaller bound first"),
         ("x=(1,1)", "'(1,1)'", "close it"),
-        ("x=[a,1]", "'a'", "decimals"),
+        ("x=[a b,1]", "'a b'", "decimals"),
         ("x=[nan,1]", "'nan'", "decimals"),
         ("x=real@8", "'8'", "@[*]"),
         ("x=simplex", "simplex", "@[*,3]"),

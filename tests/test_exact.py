@@ -19,13 +19,14 @@ from torch.distributions import Beta, Categorical, Gamma, Laplace, MixtureSameFa
 from stabkit.arithmetic import Undecided
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
-from stabkit.domain import Argument, parse_parameter
+from stabkit.domain import Argument
 from stabkit.events import Judged
 from stabkit.exact.playback import play
 from stabkit.exact.shadow import exact_trace, trace
 from stabkit.exact.tensor import UnsupportedOperationError, balls_of, exact, lifted
 from stabkit.finding import Place
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, WiderProgram, exact_program, oracle_for
 from stabkit.program import Program
 from stabkit.search.points import probe_points

@@ -7,9 +7,9 @@ from torch import Tensor
 from stabkit.arithmetic.enclosure import Enclosure
 from stabkit.arithmetic.evaluate import Truth
 from stabkit.conditioning import conditioning
-from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS
 from stabkit.foresight import foresee, together
+from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, WiderProgram
 from stabkit.program import Program, sample_of
 from stabkit.search.points import draw

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS, neighbours, thresholds
+from stabkit.notation import parse_parameter
 from stabkit.program import Points, Program
 from stabkit.search.guide import Led, lead
 from stabkit.search.hazards import Watch, watched

@@ -8,10 +8,10 @@ import torch
 from stabkit.reports.headroom import headroom_lines, room_words
 
 import stabkit
-from stabkit.domain import parse_parameter
 from stabkit.finding import Headroom
 from stabkit.floats import FORMATS
 from stabkit.headroom import headroom
+from stabkit.notation import parse_parameter
 from stabkit.program import Program, confirm_batching
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep

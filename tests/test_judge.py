@@ -10,9 +10,9 @@ from flint import arb
 
 from stabkit.arithmetic import Number, NumberSystem
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
-from stabkit.domain import parse_parameter
 from stabkit.floats import FORMATS, neighbours
 from stabkit.judge import Kind, judge, largest_difference, slope_scale
+from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program
 from stabkit.proof import prove

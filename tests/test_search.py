@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from stabkit.domain import Argument, Interval, parse_domain, real
+from stabkit.domain import Argument, Interval, real
 from stabkit.floats import FORMATS, nearest
+from stabkit.notation import parse_domain
 from stabkit.search.lattice import STRATA, Lattice
 from stabkit.search.legal import moved_inside
 from stabkit.search.points import draw, extremeness

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stabkit.domain import parse_parameter
 from stabkit.errors import TargetError
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.program import Program, confirm_batching, loss_of, sample_of
 from stabkit.search.points import probe_points
 from stabkit.target import Target, resolve

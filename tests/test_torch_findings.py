@@ -17,8 +17,9 @@ from mpmath import beta, digamma, exp, inf, log, log1p, loggamma, mpf, nsum, pi,
 from torch import Tensor
 from torch.distributions import NegativeBinomial, StudentT
 
-from stabkit.domain import Parameter, parse_parameter
+from stabkit.domain import Parameter
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, oracle_for
 from stabkit.program import Outcome, Points, Program, points_of, sample_of
 from stabkit.target import Target, resolve

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stabkit.domain import Parameter, parse_parameter
+from stabkit.domain import Parameter
+from stabkit.notation import parse_parameter
 
 
 @dataclass(frozen=True)

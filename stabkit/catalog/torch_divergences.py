@@ -1,7 +1,7 @@
 """Every divergence that is registered in torch.distributions.kl and finite for some parameters.
 
 Domains are what torch's validation lets pass and where the divergence is finite: where one support must lie in another,
-bounds on either side of a number keep them in order.
+the bounds of one are bounded by those of the other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ USUAL = {
     "OneHotCategorical": "logits:real@[*,3],validate_args:=False",  # it checks the rounded sum of probabilities
     "Pareto": "scale:positive,alpha:positive",
     "Poisson": "rate:positive",
-    "Uniform": "low:(-inf,0),high:positive",
+    "Uniform": "low:real,high:(low,inf)",
 }
 TRIANGLE = "loc=real@[*,2] diagonal=positive@[*,2] below=real"
 
@@ -103,12 +103,12 @@ ENTRIES = (
     ),
     _pair("Normal", "Normal"),
     _pair("OneHotCategorical", "OneHotCategorical"),
-    _pair("Pareto", "Pareto", "scale:[1,inf),alpha:positive", "scale:(0,1],alpha:positive"),
+    _pair("Pareto", "Pareto", q_of="scale:(0,p.scale],alpha:positive"),
     _pair("Poisson", "Poisson", "rate:nonnegative"),
     entry(
         "transformeddistribution_transformeddistribution", kl_divergence, f"p=LogNormal({NORMAL}) q=LogNormal({NORMAL})"
     ),
-    _pair("Uniform", "Uniform", "low:[-1,0),high:(0,1]", "low:(-inf,-1],high:[1,inf)"),
+    _pair("Uniform", "Uniform", q_of="low:(-inf,p.low],high:[p.high,inf)"),
     _pair("Bernoulli", "Poisson"),
     _pair("Beta", "ContinuousBernoulli"),
     _pair("Beta", "Exponential"),
@@ -131,13 +131,13 @@ ENTRIES = (
     _pair("Pareto", "Exponential", "scale:positive,alpha:(1,inf)"),
     _pair("Pareto", "Gamma", "scale:positive,alpha:(1,inf)"),
     _pair("Pareto", "Normal", "scale:positive,alpha:(2,inf)"),
-    _pair("Uniform", "Beta", "low:[0,0.5],high:(0.5,1]"),
-    _pair("Uniform", "ContinuousBernoulli", "low:(0,0.5],high:(0.5,1)"),
-    _pair("Uniform", "Exponential", "low:[0,1),high:(1,inf)"),
-    _pair("Uniform", "Gamma", "low:[0,1),high:(1,inf)"),
+    _pair("Uniform", "Beta", "low:unit,high:(low,1]"),
+    _pair("Uniform", "ContinuousBernoulli", "low:open-unit,high:(low,1)"),
+    _pair("Uniform", "Exponential", "low:nonnegative,high:(low,inf)"),
+    _pair("Uniform", "Gamma", "low:nonnegative,high:(low,inf)"),
     _pair("Uniform", "Gumbel"),
     _pair("Uniform", "Normal"),
-    _pair("Uniform", "Pareto", "low:[1,10],high:(10,inf)", "scale:(0,1],alpha:positive"),
+    _pair("Uniform", "Pareto", "low:positive,high:(low,inf)", "scale:(0,p.low],alpha:positive"),
 )
 BOUNDED = ("Beta", "ContinuousBernoulli", "Pareto", "Uniform")
 INFINITE = {  # whose support does not lie in the other's: torch returns infinity without looking at the parameters

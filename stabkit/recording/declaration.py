@@ -24,9 +24,9 @@ from stabkit.domain import (
     Parameter,
     Simplex,
     Tensors,
-    parse_parameter,
 )
 from stabkit.errors import DomainError
+from stabkit.notation import parse_parameter
 from stabkit.recording.observed import Observed, Seen, Shape, read
 
 WIDEST_WHOLE = 255  # that whole floats may span to be declared as whole numbers

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from stabkit.floats import Format, neighbours
 from stabkit.program import Outcome, Points, Program
+from stabkit.search.legal import moved_inside
 
 NOT_FINITE = 1e4  # score of a non-finite number, above any accuracy score
 
@@ -46,6 +47,7 @@ def _from_float64(
     wobble: dict[str, Tensor] = {}
     for _ in range(2):
         moved = {n: x * (1 + u * _signs(x, generator)) if x.is_floating_point() else x for n, x in lifted.items()}
+        moved = moved_inside(moved, program.target.arguments, wide.form)
         for name, y in _channels(wide.run(moved)).items():
             if name in expected and y.shape == expected[name].shape:
                 distance = (y - expected[name]).abs().nan_to_num(0.0, 0.0, 0.0)
@@ -64,7 +66,7 @@ def _from_neighbours(
             n: torch.where(steps[n] * side > 0, neighbours(x), neighbours(x, -1)) if x.is_floating_point() else x
             for n, x in points.items()
         }
-        around.append(_channels(program.run(moved)))
+        around.append(_channels(program.run(moved_inside(moved, program.target.arguments, program.form))))
     expected = {
         n: (around[0][n] + around[1][n]) / 2
         for n in got

@@ -7,9 +7,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stabkit.domain import Argument, Interval
+from stabkit.domain import Argument
 from stabkit.floats import Format, nearest, shortest
+from stabkit.program import points_of_many
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
+from stabkit.search.legal import are_legal
 
 PLAIN = (0.0, 1.0, -1.0, 2.0, 0.5, 10.0, -2.0, 3.0, -0.5, -10.0, 0.1, 100.0, 1000.0)
 
@@ -30,12 +33,12 @@ def shrink(
         tries: how many samples may be tried.
         doubtful: which of several candidates are worth a try.
     """
-    best, left, progress = sample, tries, True
+    best, left, progress, joint = sample, tries, True, Joint(tuple(arguments), form)
     while progress and left > 0:
         progress = False
-        for name, place, lattice in _elements(best, arguments, form):
+        for name, place, lattice in _elements(best, joint):
             simpler = _simpler(_at(best[name], place), lattice)
-            candidates = [{**best, name: _replaced(best[name], place, x)} for x in simpler]
+            candidates = _legal([{**best, name: _replaced(best[name], place, x)} for x in simpler], joint)
             for candidate in itertools.compress(candidates, doubtful(candidates) if candidates else ()):
                 if left <= 0:
                     break
@@ -56,14 +59,20 @@ def complexity(value: float) -> float:
     return len(mantissa.replace(".", "").rstrip("0")) * 2 + abs(int(exponent)) * 0.5 + (value < 0) * 0.5
 
 
-def _elements(
-    sample: dict[str, Any], arguments: Sequence[Argument], form: Format
-) -> Iterator[tuple[str, tuple[int, ...], Lattice]]:
-    for a in arguments:
-        if isinstance(a.domain, Interval):
-            lattice = Lattice(a.domain, form, a.name)
+def _elements(sample: dict[str, Any], joint: Joint) -> Iterator[tuple[str, tuple[int, ...], Lattice]]:
+    for a in joint.arguments:
+        lattice = joint.lattice(a)
+        if lattice is not None:
             for place in _places(sample[a.name]):
                 yield a.name, place, lattice
+
+
+def _legal(samples: list[dict[str, Any]], joint: Joint) -> list[dict[str, Any]]:
+    """The samples that are legal beside other arguments, too."""
+    if not samples or not joint.is_dependent:
+        return samples
+    points = points_of_many(samples, tuple(joint.arguments), joint.form)
+    return list(itertools.compress(samples, are_legal(points, joint.arguments, joint.form).tolist()))
 
 
 def _places(value: Any) -> list[tuple[int, ...]]:
