@@ -85,24 +85,6 @@ def distance_by_difference(a: Tensor, b: Tensor) -> Tensor:
     return length
 
 
-def log_window(ctx: NumberSystem, a: Number, width: Number) -> Number:
-    """log(Phi(a + w) - Phi(a))."""
-    root = ctx.sqrt(ctx.number(2))
-    return ctx.log((ctx.erfc(a / root) - ctx.erfc((a + width) / root)) / 2)
-
-
-def log_window_by_erf(a: Tensor, width: Tensor) -> Tensor:
-    """Both probabilities are 1 in the upper tail, and their difference is 0."""
-    low, high = (0.5 * (1 + torch.erf(z / 2**0.5)) for z in (a, a + width))
-    return torch.log(high - low)
-
-
-def log_window_by_erfc(a: Tensor, width: Tensor) -> Tensor:
-    """From the upper tail."""
-    low, high = (torch.erfc(z / 2**0.5) for z in (a, a + width))
-    return torch.log((low - high) / 2)
-
-
 def log_beta(ctx: NumberSystem, a: Number, b: Number) -> Number:
     """lgamma(a) + lgamma(b) - lgamma(a + b)."""
     return ctx.lgamma(a) + ctx.lgamma(b) - ctx.lgamma(a + b)
@@ -160,18 +142,13 @@ COPIED = (
         "https://github.com/lucidrains/vector-quantize-pytorch/issues/106",
     ),
     Fault(
-        "truncated_normal_tail", log_window_by_erf, log_window_by_erfc, log_window, ("a=[-12,12]", "width=[0.5,5]"),
-        "float32", ("value_is_finite",), "value", {"a": 7.0, "width": 1.0}, "saturation", "a fourth of the domain",
-        "https://github.com/pyro-ppl/numpyro/issues/1492",
-    ),
-    Fault(
         "log_beta", log_beta_by_differences, log_beta_by_stirling, log_beta, ("a=[1,1e20]", "b=[0.5,5]"), "float64",
         WRONG_VALUE, "value", {"a": 1e15, "b": 3.0}, "cancellation", "large ratios",
         "https://github.com/stan-dev/math/issues/1611",
     ),
     Fault(
-        "fisher_slope_jumps", fisher_normaliser_of_two_forms, _fisher, fisher_normaliser, ("kappa=[1,200]",),
-        "float32", ("gradient_is_accurate",), "gradient:kappa", {"kappa": 110.0}, "jump of the slope",
-        "half the domain", "https://github.com/graphnet-team/graphnet/issues/900",
+        "fisher_slope_jumps", fisher_normaliser_of_two_forms, _fisher, fisher_normaliser, ("kappa=[1,101]",),
+        "float32", ("gradient_is_accurate",), "gradient:kappa", {"kappa": 100.5}, "jump of the slope",
+        "a hundredth of the domain", "https://github.com/graphnet-team/graphnet/issues/900",
     ),
 )  # fmt: skip

@@ -127,6 +127,22 @@ def scaled_cosine(x: Tensor, y: Tensor) -> Tensor:
     return (u * v).sum(-1) / (lengths[0] * lengths[1])
 
 
+def cosine_distance(ctx: NumberSystem, x: Sequence[Number], y: Sequence[Number]) -> Number:
+    """1 - x.y/(|x| |y|)."""
+    return 1 - cosine(ctx, x, y)
+
+
+def torch_cosine_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Cancels where the vectors are nearly parallel."""
+    return 1 - F.cosine_similarity(x, y, dim=-1)
+
+
+def cosine_distance_by_difference(x: Tensor, y: Tensor) -> Tensor:
+    """Half the squared difference of the directions."""
+    u, v = (z / torch.linalg.vector_norm(z, dim=-1, keepdim=True) for z in (x, y))
+    return ((u - v) ** 2).sum(-1) / 2
+
+
 def direction(ctx: NumberSystem, x: Sequence[Number]) -> list[Number]:
     """x/max(|x|, 1e-12)."""
     norm = ctx.maximum(ctx.sqrt(sum(v * v for v in x)), ctx.number(1e-12))
@@ -196,7 +212,7 @@ OF_TORCH = (
         "torch/distributions/continuous_bernoulli.py, variance",
     ),
     Fault(
-        "softplus_threshold", F.softplus, softplus_by_logaddexp, softplus, ("x=[-1e3,1e3]",), "float64", WRONG_VALUE,
+        "softplus_threshold", F.softplus, softplus_by_logaddexp, softplus, ("x=[-1e4,1e4]",), "float64", WRONG_VALUE,
         "value", {"x": 20.1}, "jump", "16 units behind one switch",
         "https://github.com/apache/tvm/issues/20184, torch.nn.functional.softplus",
     ),
@@ -230,6 +246,12 @@ OF_TORCH = (
         "cosine_of_a_short_vector", torch_cosine, scaled_cosine, cosine, ("x=[-1e3,1e3]@[*,4]", "y=data:[1,2]@[*,4]"),
         "float32", WRONG_VALUE, "value", {"x": [1e-9, 2e-9, 0.0, 1e-9], "y": [1.0, 1.5, 2.0, 1.25]}, "clamp",
         "four elements below 1e-8", PYTORCH + "issues/115786",
+    ),
+    Fault(
+        "cosine_distance", torch_cosine_distance, cosine_distance_by_difference, cosine_distance,
+        ("x=[0.1,10]@[*,4]", "y=data:[0.1,10]@[*,4]"), "float32", WRONG_VALUE, "value",
+        {"x": [1.0, 2.0, 3.0, 4.0], "y": [2.002, 4.0, 6.001, 8.0]}, "cancellation", "two vectors nearly parallel",
+        "torch.nn.functional.cosine_similarity",
     ),
     Fault(
         "normalize_of_zeros", torch_direction, in_float64(torch_direction), direction, ("x=[-10,10]@[*,4]",),
