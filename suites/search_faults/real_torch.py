@@ -139,8 +139,8 @@ def torch_cosine_distance(x: Tensor, y: Tensor) -> Tensor:
 
 def cosine_distance_by_difference(x: Tensor, y: Tensor) -> Tensor:
     """Half the squared difference of the directions."""
-    u, v = (z / torch.linalg.vector_norm(z, dim=-1, keepdim=True) for z in (x, y))
-    return ((u - v) ** 2).sum(-1) / 2
+    apart: Tensor = F.normalize(x, dim=-1) - F.normalize(y, dim=-1)
+    return (apart**2).sum(-1) / 2
 
 
 def direction(ctx: NumberSystem, x: Sequence[Number]) -> list[Number]:
