@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,7 @@ def is_meant(fault: Fault, judgement: Judgement) -> bool:
     return any(claim in fault.claims for claim in claims_broken(judgement))
 
 
-def convicts(fault: Fault, examiner: Examiner, sample: Sample) -> bool:
+def convicts(fault: Fault, examiner: Examiner, sample: Mapping[str, Any]) -> bool:
     """Whether one of the fault's claims fails at a sample that runs by itself."""
     program = examiner.program
     points = points_of(sample, program.target.arguments, program.form)

@@ -9,10 +9,11 @@ import mpmath
 import pytest
 import torch
 from stabkit.suites.search_faults import FAULTS, Fault
+from stabkit.suites.search_tools import convicts, judge_of
 
 from stabkit.checks import NAMES
 from stabkit.floats import FORMATS
-from stabkit.program import points_of, sample_of
+from stabkit.program import Program, points_of, sample_of
 
 DIGITS = 400  # slopes are differences, of numbers next to 1e-39
 PLAIN = SimpleNamespace(
@@ -127,6 +128,12 @@ def test_the_witness_proves_the_fault_and_the_twin_is_right_there(fault: Fault) 
         else:
             assert math.isfinite(got)
             assert excess_bits(fault, got, sample) > 6
+
+
+@each_fault
+def test_the_judge_of_every_tool_sees_the_fault_at_its_witness_and_nothing_in_the_twin(fault: Fault) -> None:
+    programs = [Program(fault.target(f), FORMATS[fault.dtype]) for f in (fault.function, fault.twin)]
+    assert [convicts(fault, judge_of(p), fault.witness) for p in programs] == [True, False]
 
 
 def test_there_are_twenty_planted_and_twenty_real_ones_of_many_kinds() -> None:

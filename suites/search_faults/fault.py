@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from stabkit.domain import parse_parameter
-from stabkit.target import Target, target_of
+from stabkit.target import Target
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,9 @@ class Fault:
 
     def target(self, function: Callable[..., Tensor] | None = None) -> Target:
         """What is to be audited: the program, or another one of the same arguments."""
-        found = target_of(function or self.function, self.name, [parse_parameter(text) for text in self.arguments])
-        if self.alone:
-            return found
-        return Target(found.name, found.function, found.parameters, found.positional, self.definition)
+        parameters = tuple(parse_parameter(text) for text in self.arguments)
+        definition = None if self.alone else self.definition
+        return Target(self.name, function or self.function, parameters, len(parameters), definition)
 
 
 def in_float64(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

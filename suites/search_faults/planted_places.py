@@ -53,20 +53,20 @@ def growth_guarded_inside(x: Tensor) -> Tensor:
     return torch.where(d == 0, 1 + d / 2, torch.expm1(d) / torch.where(d == 0, torch.ones_like(d), d))
 
 
-def deformed_logarithm(ctx: NumberSystem, x: Number, q: Number) -> Number:
-    """(x**(1 - q) - 1)/(1 - q)."""
-    return (ctx.exp((1 - q) * ctx.log(x)) - 1) / (1 - q)
+def slope_of_the_logarithm(ctx: NumberSystem, x: Number) -> Number:
+    """log(x)/(x - 1)."""
+    return ctx.log(x) / (x - 1)
 
 
-def unguarded_deformed_logarithm(x: Tensor, q: Tensor) -> Tensor:
-    """0/0 at q = 1, where it is the logarithm."""
-    return torch.expm1((1 - q) * torch.log(x)) / (1 - q)
+def unguarded_slope_of_the_logarithm(x: Tensor) -> Tensor:
+    """0/0 at x = 1."""
+    return torch.log(x) / (x - 1)
 
 
-def guarded_deformed_logarithm(x: Tensor, q: Tensor) -> Tensor:
-    """With the logarithm at q = 1."""
-    d = torch.where(q == 1, torch.full_like(q, 0.5), 1 - q)
-    return torch.where(q == 1, torch.log(x), torch.expm1(d * torch.log(x)) / d)
+def guarded_slope_of_the_logarithm(x: Tensor) -> Tensor:
+    """With its series at x = 1."""
+    d = x - 1
+    return torch.where(d == 0, 1 - d / 2, torch.log(x) / torch.where(d == 0, torch.ones_like(d), d))
 
 
 def total(ctx: NumberSystem, x: Number, y: Number) -> Number:
@@ -165,9 +165,9 @@ PLACES = (
         ("x=[-10,10]",), "float32", ("gradient_is_finite",), "gradient:x", {"x": 0.7}, "NaN through where", "one float",
     ),
     Fault(
-        "wrong_at_exactly_one", unguarded_deformed_logarithm, guarded_deformed_logarithm, deformed_logarithm,
-        ("x=[0.1,10]", "q=[0,3]"), "float32", ("value_is_finite",), "value", {"x": 2.0, "q": 1.0},
-        "removable singularity", "one float of one of two arguments",
+        "wrong_at_exactly_one", unguarded_slope_of_the_logarithm, guarded_slope_of_the_logarithm,
+        slope_of_the_logarithm, ("x=[0.1,10]",), "float32", ("value_is_finite",), "value", {"x": 1.0},
+        "removable singularity", "one float, a simple one",
     ),
     Fault(
         "window_in_two_arguments", total_with_a_window, right_total, total, ("x=positive", "y=positive"), "float32",
