@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,8 @@ class Fault:
         dtype: in which it shows.
         claims: it is found when one of them fails.
         of: the number that is wrong at the witness: `value`, `value[i]`, `gradient:NAME` or `gradient:NAME[i]`.
-        witness: inputs at which it shows, to be rounded to the dtype.
+        at: inputs at which it shows, as JSON, to be rounded to the dtype; text, because Hypothesis tries the numbers
+            that it reads in the sources.
         kind: what goes wrong.
         width: where, and so how hard it is to meet by chance.
         source: a thread or function where it is known from; empty for a planted one.
@@ -39,7 +41,7 @@ class Fault:
     dtype: str
     claims: tuple[str, ...]
     of: str
-    witness: Mapping[str, Any]
+    at: str
     kind: str
     width: str
     source: str = ""
@@ -49,6 +51,12 @@ class Fault:
     def is_real(self) -> bool:
         """Whether it is code in use, or a small copy of it."""
         return bool(self.source)
+
+    @property
+    def witness(self) -> dict[str, Any]:
+        """Inputs at which it shows."""
+        found: dict[str, Any] = json.loads(self.at)
+        return found
 
     def target(self, function: Callable[..., Tensor] | None = None) -> Target:
         """What is to be audited: the program, or another one of the same arguments."""

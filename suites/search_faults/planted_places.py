@@ -158,44 +158,44 @@ def weighted_by_every_class(x: Tensor, label: Tensor) -> Tensor:
 PLACES = (
     Fault(
         "nan_at_one_float", unguarded_growth, guarded_growth, growth_from_three_tenths, ("x=[-10,10]",), "float32",
-        ("value_is_finite",), "value", {"x": 0.3}, "removable singularity", "one float",
+        ("value_is_finite",), "value", '{"x": 0.3}', "removable singularity", "one float",
     ),
     Fault(
         "where_leaks_at_one_float", growth_guarded_outside, growth_guarded_inside, growth_from_seven_tenths,
-        ("x=[-10,10]",), "float32", ("gradient_is_finite",), "gradient:x", {"x": 0.7}, "NaN through where", "one float",
+        ("x=[-10,10]",), "float32", ("gradient_is_finite",), "gradient:x", '{"x": 0.7}', "NaN through where", "one float",
     ),
     Fault(
         "wrong_at_exactly_one", unguarded_slope_of_the_logarithm, guarded_slope_of_the_logarithm,
-        slope_of_the_logarithm, ("x=[0.1,10]",), "float32", ("value_is_finite",), "value", {"x": 1.0},
+        slope_of_the_logarithm, ("x=[0.1,10]",), "float32", ("value_is_finite",), "value", '{"x": 1.0}',
         "removable singularity", "one float, a simple one",
     ),
     Fault(
         "window_in_two_arguments", total_with_a_window, right_total, total, ("x=positive", "y=positive"), "float32",
-        WRONG_VALUE, "value", {"x": 1.5e-20, "y": 1.25e-20}, "bad branch", "one exponent of two arguments",
+        WRONG_VALUE, "value", '{"x": 1.5e-20, "y": 1.25e-20}', "bad branch", "one exponent of two arguments",
     ),
     Fault(
         "window_of_one_binade", wrong_in_one_binade, right_identity, itself, ("x=[-1e30,1e30]",), "float32",
-        WRONG_VALUE, "value", {"x": 1.5e12}, "bad branch", "one exponent",
+        WRONG_VALUE, "value", '{"x": 1500000000000.0}', "bad branch", "one exponent",
     ),
     Fault(
         "knots_swapped", tables_with_a_swap, right_identity, itself, ("x=[0,1024]",), "float32", WRONG_VALUE, "value",
-        {"x": 400.75}, "not monotone", "three knots of 1024",
+        '{"x": 400.75}', "not monotone", "three knots of 1024",
     ),
     Fault(
         "bad_series_near_zero", tangent_with_a_bad_series, torch.tanh, hyperbolic_tangent, ("x=[-50,50]",), "float32",
-        WRONG_VALUE, "value", {"x": 0.015}, "bad branch", "one branch",
+        WRONG_VALUE, "value", '{"x": 0.015}', "bad branch", "one branch",
     ),
     Fault(
         "jump_at_a_switch", softplus_that_jumps, softplus_without_a_jump, softplus, ("x=[-1e4,1e4]",), "float32",
-        WRONG_VALUE, "value", {"x": 8.5}, "jump", "next to one switch",
+        WRONG_VALUE, "value", '{"x": 8.5}', "jump", "next to one switch",
     ),
     Fault(
         "dead_zone", softplus_with_a_dead_zone, softplus_without_a_jump, softplus, ("x=[-100,100]",), "float32",
-        ("gradient_is_accurate",), "gradient:x", {"x": 2.0005}, "dead gradient", "a window of one part in 1e5",
+        ("gradient_is_accurate",), "gradient:x", '{"x": 2.0005}', "dead gradient", "a window of one part in 1e5",
     ),
     Fault(
         "last_class", weighted_but_for_the_last_class, weighted_by_every_class, weighted,
-        ("x=[-5,5]", "label=index[0,1000)"), "float32", WRONG_VALUE, "value", {"x": 1.0, "label": 999},
+        ("x=[-5,5]", "label=index[0,1000)"), "float32", WRONG_VALUE, "value", '{"x": 1.0, "label": 999}',
         "wrong index", "one class of 1000",
     ),
 )  # fmt: skip

@@ -182,45 +182,45 @@ def variance_of_moments(x: Tensor) -> Tensor:
 REGIMES = (
     Fault(
         "nearly_equal_arguments", naive_itakura_saito, stable_itakura_saito, itakura_saito,
-        ("a=[1e-3,1e3]", "b=[1e-3,1e3]"), "float32", WRONG_VALUE, "value", {"a": 3.0, "b": 3.001}, "cancellation",
+        ("a=[1e-3,1e3]", "b=[1e-3,1e3]"), "float32", WRONG_VALUE, "value", '{"a": 3.0, "b": 3.001}', "cancellation",
         "two arguments that differ by less than a twentieth",
     ),
     Fault(
         "large_ratio", naive_distance_beyond, stable_distance_beyond, distance_beyond, ("a=[1e-3,100]", "b=[1,100]"),
-        "bfloat16", WRONG_VALUE, "value", {"a": 64.0, "b": 2.0}, "cancellation", "ratios beyond 16",
+        "bfloat16", WRONG_VALUE, "value", '{"a": 64.0, "b": 2.0}', "cancellation", "ratios beyond 16",
     ),
     Fault(
         "overflow_in_backward", softplus_with_a_loud_backward, softplus_with_a_quiet_backward, softplus,
-        ("x=[-60,89]",), "float32", ("gradient_is_finite",), "gradient:x", {"x": 88.9}, "overflow in backward",
+        ("x=[-60,89]",), "float32", ("gradient_is_finite",), "gradient:x", '{"x": 88.9}', "overflow in backward",
         "one part in 500",
     ),
     Fault(
         "absorbed_guard", absorbed_guard, working_guard, guarded_complement, ("p=[0,1]",), "float32",
-        ("value_is_finite",), "value", {"p": 1.0}, "absorbed eps", "one float", alone=True,
+        ("value_is_finite",), "value", '{"p": 1.0}', "absorbed eps", "one float", alone=True,
     ),
     Fault(
         "dominating_logit", log_of_a_softmax, log_softmax_itself, log_share, ("x=[-12,12]@[*,5]",), "float16",
-        ("value_is_finite",), "value", {"x": [-8.0, 11.0, 0.0, 1.0, 2.0]}, "underflow before log", "a corner",
+        ("value_is_finite",), "value", '{"x": [-8.0, 11.0, 0.0, 1.0, 2.0]}', "underflow before log", "a corner",
     ),
     Fault(
         "ties", margin_by_root, margin_by_difference, margin, ("x=[1,5]@[*,6]",), "float32", ("gradient_is_finite",),
-        "gradient:x[1]", {"x": [1.5, 2.125, 1.0, 2.125, 1.75, 2.0]}, "ties", "the two largest of six equal",
+        "gradient:x[1]", '{"x": [1.5, 2.125, 1.0, 2.125, 1.75, 2.0]}', "ties", "the two largest of six equal",
     ),
     Fault(
         "all_elements_equal", deviation_by_root, deviation_by_norm, deviation, ("x=[1,10]@[*,5]",), "float32",
-        ("gradient_is_finite",), "gradient:x[1]", {"x": [1.5] * 5}, "root of 0", "five elements equal",
+        ("gradient_is_finite",), "gradient:x[1]", '{"x": [1.5, 1.5, 1.5, 1.5, 1.5]}', "root of 0", "five elements equal",
     ),
     Fault(
         "subnormals_only", logarithm_without_subnormals, torch.log, logarithm, ("x=(0,1e30]",), "float32",
-        ("value_is_finite",), "value", {"x": 1e-39}, "flushed subnormals", "subnormal numbers",
+        ("value_is_finite",), "value", '{"x": 1e-39}', "flushed subnormals", "subnormal numbers",
     ),
     Fault(
         "another_dtype_in_a_branch", careful_with_large_inputs, torch.log1p, log_of_one_plus, ("x=[0,1e30]",),
-        "float32", ("dtype_is_kept",), "value", {"x": 2e10}, "dtype promotion", "half of the floats",
+        "float32", ("dtype_is_kept",), "value", '{"x": 20000000000.0}', "dtype promotion", "half of the floats",
     ),
     Fault(
         "nearly_equal_elements", variance_of_moments, in_float64(variance_of_moments), variance,
-        ("x=[-1e3,1e3]@[*,6]",), "float32", WRONG_VALUE, "value", {"x": [700.0, 700.5, 700.25, 700.0, 699.5, 700.75]},
+        ("x=[-1e3,1e3]@[*,6]",), "float32", WRONG_VALUE, "value", '{"x": [700.0, 700.5, 700.25, 700.0, 699.5, 700.75]}',
         "cancellation", "six elements nearly equal",
     ),
 )  # fmt: skip

@@ -122,33 +122,33 @@ def _fisher(kappa: Tensor) -> Tensor:
 COPIED = (
     Fault(
         "squash_correction", squash_correction_with_eps, squash_correction_by_softplus, squash_correction,
-        ("u=[-20,20]",), "float32", WRONG_VALUE, "value", {"u": 9.0}, "absorbed eps", "half the domain",
+        ("u=[-20,20]",), "float32", WRONG_VALUE, "value", '{"u": 9.0}', "absorbed eps", "half the domain",
         "https://github.com/ray-project/ray/issues/14878",
     ),
     Fault(
         "focal_of_a_root", focal_by_power, focal_by_logits, focal, ("x=[-20,20]", "y=data:choice{0,1}"), "float32",
-        ("gradient_is_finite",), "gradient:x", {"x": 18.0, "y": 1.0}, "root of 0", "one part in 10",
+        ("gradient_is_finite",), "gradient:x", '{"x": 18.0, "y": 1.0}', "root of 0", "one part in 10",
         "https://github.com/kornia/kornia/issues/918",
     ),
     Fault(
         "log_complement_leak", log_complement_of_two_branches, log_complement_of_safe_branches, log_complement,
-        ("x=(-100,0)",), "float32", ("gradient_is_finite",), "gradient:x", {"x": -1e-9}, "NaN through where",
+        ("x=(-100,0)",), "float32", ("gradient_is_finite",), "gradient:x", '{"x": -1e-09}', "NaN through where",
         "inputs above -6e-8", "https://github.com/huggingface/trl/pull/4763",
     ),
     Fault(
         "distance_by_products", distance_by_products, distance_by_difference, distance,
         ("a=[-10,10]@[*,3]", "b=[-10,10]@[*,3]"), "float32", ("value_is_finite",), "value",
-        {"a": [9.4, -6.7, 2.6], "b": [9.4, -6.7, 2.601]}, "root of a negative number", "two vectors nearly equal",
+        '{"a": [9.4, -6.7, 2.6], "b": [9.4, -6.7, 2.601]}', "root of a negative number", "two vectors nearly equal",
         "https://github.com/lucidrains/vector-quantize-pytorch/issues/106",
     ),
     Fault(
         "log_beta", log_beta_by_differences, log_beta_by_stirling, log_beta, ("a=[1,1e20]", "b=[0.5,5]"), "float64",
-        WRONG_VALUE, "value", {"a": 1e15, "b": 3.0}, "cancellation", "large ratios",
+        WRONG_VALUE, "value", '{"a": 1000000000000000.0, "b": 3.0}', "cancellation", "large ratios",
         "https://github.com/stan-dev/math/issues/1611",
     ),
     Fault(
         "fisher_slope_jumps", fisher_normaliser_of_two_forms, _fisher, fisher_normaliser, ("kappa=[1,101]",),
-        "float32", ("gradient_is_accurate",), "gradient:kappa", {"kappa": 100.5}, "jump of the slope",
+        "float32", ("gradient_is_accurate",), "gradient:kappa", '{"kappa": 100.5}', "jump of the slope",
         "a hundredth of the domain", "https://github.com/graphnet-team/graphnet/issues/900",
     ),
 )  # fmt: skip
