@@ -162,7 +162,8 @@ PLACES = (
     ),
     Fault(
         "where_leaks_at_one_float", growth_guarded_outside, growth_guarded_inside, growth_from_seven_tenths,
-        ("x=[-10,10]",), "float32", ("gradient_is_finite",), "gradient:x", '{"x": 0.7}', "NaN through where", "one float",
+        ("x=[-10,10]",), "float32", ("gradient_is_finite",), "gradient:x", '{"x": 0.7}',
+        "NaN through where", "one float",
     ),
     Fault(
         "wrong_at_exactly_one", unguarded_slope_of_the_logarithm, guarded_slope_of_the_logarithm,

@@ -208,7 +208,8 @@ REGIMES = (
     ),
     Fault(
         "all_elements_equal", deviation_by_root, deviation_by_norm, deviation, ("x=[1,10]@[*,5]",), "float32",
-        ("gradient_is_finite",), "gradient:x[1]", '{"x": [1.5, 1.5, 1.5, 1.5, 1.5]}', "root of 0", "five elements equal",
+        ("gradient_is_finite",), "gradient:x[1]", '{"x": [1.5, 1.5, 1.5, 1.5, 1.5]}', "root of 0",
+        "five elements equal",
     ),
     Fault(
         "subnormals_only", logarithm_without_subnormals, torch.log, logarithm, ("x=(0,1e30]",), "float32",
