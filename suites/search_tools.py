@@ -44,7 +44,7 @@ class Hunt:
 
     Attributes:
         seconds: how long to look.
-        tried: samples looked at.
+        tried: samples looked at; by stabkit, those judged until the first witness, else all that ran.
         found: seconds until the first witness, None as long as there is none.
         witness: the first one.
     """
@@ -109,17 +109,16 @@ def judge_of(program: Program) -> Examiner:
 
 @dataclass(frozen=True)
 class _Watching(Examiner):
-    """An examiner that tells of every judgement as soon as it is made."""
+    """An examiner that tells of every sample as soon as it is judged."""
 
-    seen: Callable[[Sample, Judgement], None] = lambda sample, judgement: None
+    seen: Callable[[Sample, list[Judgement]], None] = lambda sample, judgements: None
 
     def judge_row(
         self, sample: Sample, outcome: Outcome, row: int, number: int, known: Known | None = None
     ) -> list[Judgement]:
         """Every number that the program gave at one sample, judged."""
         judgements = super().judge_row(sample, outcome, row, number, known)
-        for judgement in judgements:
-            self.seen(sample, judgement)
+        self.seen(sample, judgements)
         return judgements
 
 
@@ -128,9 +127,9 @@ def by_stabkit(hunt: Hunt) -> None:
     program = hunt.program()
     plain = judge_of(program)
 
-    def seen(sample: Sample, judgement: Judgement) -> None:
+    def seen(sample: Sample, judgements: list[Judgement]) -> None:
         hunt.tried += 1
-        if is_meant(hunt.fault, judgement) and convicts(hunt.fault, plain, sample):
+        if any(is_meant(hunt.fault, j) for j in judgements) and convicts(hunt.fault, plain, sample):
             hunt.take(sample)
             raise Stopped
 
