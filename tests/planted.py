@@ -3,12 +3,12 @@
 `PLANTED` lists them as (claim, faulty, stable, arguments, reference). The faults are the ones that real code has.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from planted_forms import FORMS
+from planting import Planted
 from torch import Tensor
 
 from stabkit.arithmetic import Number, NumberSystem
@@ -219,17 +219,6 @@ def right_logarithm(p: Tensor) -> Tensor:
     return torch.log(p)
 
 
-@dataclass(frozen=True)
-class Planted:
-    """A fault, its stable twin, and what must catch it."""
-
-    claim: str
-    faulty: Callable[..., Tensor]
-    stable: Callable[..., Tensor]
-    arguments: tuple[str, ...]
-    reference: Callable[..., Number] | None = None
-
-
 PLANTED = (
     Planted("value_is_finite", naive_softplus, stable_softplus, ("x=[-80,1e30]",), softplus),
     Planted("value_is_finite", naive_softplus, wide_softplus, ("x=[-60,1e4]",), softplus),
@@ -252,4 +241,5 @@ PLANTED = (
     Planted("inputs_are_untouched", centres_in_place, writes_into_a_copy, ("x=[-1,1]",)),
     Planted("is_deterministic", alternates, draws_from_the_generator, ("x=[-1,1]",)),
     Planted("is_deterministic", counts_its_calls, draws_from_the_generator, ("x=[-1,1]",)),
+    *FORMS,
 )  # fmt: skip

@@ -1,11 +1,18 @@
 """Smoke runs of what is otherwise run on demand."""
 
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import mpmath
 import pytest
-from stabkit.suites import cold_start
+from stabkit.suites import cold_start, search_benchmark
 from stabkit.suites.accuracy import BEGIN, END, Row, measure, table, worst, written_into
+from stabkit.suites.search_benchmark import Row as SearchRow
+from stabkit.suites.search_benchmark import measure as measure_search
+from stabkit.suites.search_faults import FAULTS
+from stabkit.suites.search_tools import TOOLS, hunt_for
 from stabkit.suites.torch_findings import HEADS, summary
 from stabkit.suites.torch_findings import table as findings_table
 from stabkit.suites.truth_speed import QUANTITIES, Quantity, loop_truth
@@ -112,3 +119,52 @@ def test_findings_about_torch_are_tabled_with_what_torch_gives_and_what_is_true(
     assert summary(result).startswith("2 of 2 targets judged in torch")
     assert summary(result).endswith("nothing was found in 1.")
     assert len(list(findings_table(result, "error"))) <= len(rows) + 2
+
+
+EASY = next(f for f in FAULTS if f.name == "bernoulli_kl_of_logits")
+
+
+@pytest.mark.parametrize("tool", ["stabkit", "hypothesis", "uniform", "anomaly"])
+def test_a_search_that_can_find_a_fault_does_and_finds_nothing_in_its_twin(tool: str) -> None:
+    found = hunt_for(EASY, tool, seconds=60.0)
+    assert found.found is not None
+    assert found.witness is not None
+    assert abs(found.witness["b"]) > 16
+    assert found.tried >= 1
+    none = hunt_for(replace(EASY, function=EASY.twin), tool, seconds=0.4)
+    assert (none.found, none.witness) == (None, None)
+    assert none.tried > 1
+
+
+def test_gradcheck_finds_a_wrong_backward_and_nothing_in_its_twin() -> None:
+    fault = next(f for f in FAULTS if f.name == "dead_zone")
+    inside = replace(fault, arguments=("x=[2.0002,2.0008]",))
+    assert hunt_for(inside, "gradcheck", seconds=60.0).found is not None
+    assert hunt_for(replace(inside, function=fault.twin), "gradcheck", seconds=0.2).found is None
+
+
+def test_a_search_is_measured_in_a_process_of_its_own() -> None:
+    row = measure_search(EASY, "uniform", limit=60.0, seeds=(3,))
+    assert math.isfinite(row.median)
+    assert row.startup[0] > 0
+    assert "b=" in row.witness
+
+
+def test_searches_are_tabled_with_ratios_and_misses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        SearchRow("ties", "stabkit", 10.0, (0.5, 0.25, None), (1, 1, 9), (2.0, 2.0, 2.0)),
+        SearchRow("ties", "hypothesis", 60.0, (5.0, 6.0, 4.0), (1, 1, 1), (2.0, 2.0, 2.0)),
+        SearchRow("last_class", "stabkit", 10.0, (None,), (9,), (2.0,)),
+        SearchRow("last_class", "hypothesis", 60.0, (20.0,), (9,), (2.0,)),
+    ]
+    text = "\n".join(search_benchmark.table(rows))
+    assert "| float32 | 0.5 | 5 | 10 |" in text
+    assert "| float32 | none in 10 | 20 |  |" in text
+    assert "stabkit: 1 of 2 within 10 s; median 0.5 s of 1 found" in text
+    assert "hypothesis: 1 of 2 within 10 s; median 12.5 s of 2 found" in text
+    assert "not found by stabkit within 10 s: last_class" in text
+    with pytest.raises(SystemExit, match="no_such_fault: not known"):
+        search_benchmark.main(["--only", "no_such_fault"])
+    search_benchmark.main(["--here", "--only", EASY.name, "--tools", "uniform", "--seconds", "60"])
+    assert json.loads(capsys.readouterr().out)["tried"] >= 1
+    assert set(TOOLS) == {"stabkit", "hypothesis", "uniform", "gradcheck", "anomaly"}
