@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stabkit.domain import parse_parameter
+from stabkit.notation import parse_parameter
 from stabkit.target import Target
 
 
