@@ -95,7 +95,7 @@ class Tally(msgspec.Struct, frozen=True):
     """What became of one number, `value` or `gradient:NAME`, at all inputs so far.
 
     Attributes:
-        histogram: of finite errors in ulps, by `EDGES`; the last bin is beyond them.
+        histogram: of finite errors in ulps, by `EDGES`; the last bin is beyond them. None stands in too low a bin.
         gap: runs that are no more than so many floats apart are joined; 1 where none had to be.
     """
 
@@ -239,11 +239,11 @@ def ordinals_at(axes: Sequence[Axis], rank: int) -> dict[str, int]:
 
 def merged(a: Tally, b: Tally) -> Tally:
     """The tally of one number over inputs and over those that follow."""
-    runs = {"failing": [*a.failing, *b.failing], "open": [*a.open, *b.open]}
+    runs = [*a.failing, *b.failing], [*a.open, *b.open]
     gap = max(a.gap, b.gap)
     while True:
-        joined = {name: join(found, gap) for name, found in runs.items()}
-        if max(map(len, joined.values())) <= MOST_RUNS:
+        failing, open_ones = (join(found, gap) for found in runs)
+        if max(len(failing), len(open_ones)) <= MOST_RUNS:
             break
         gap *= 2
     counts = ("right", "warnings", "errors", "range_limits", "undefined", "unresolved")
@@ -254,7 +254,8 @@ def merged(a: Tally, b: Tally) -> Tally:
         most_ulps=worse(a.most_ulps, b.most_ulps),
         most_excess=worse(a.most_excess, b.most_excess),
         gap=gap,
-        **joined,
+        failing=failing,
+        open=open_ones,
     )
 
 

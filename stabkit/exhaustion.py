@@ -7,112 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-import flint
 import torch
 from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.bounds import Bounds, Enclosures
-from stabkit.arithmetic.enclosure import Enclosure
-from stabkit.arithmetic.evaluate import Truth
-from stabkit.certificate import Axis, Tally
-from stabkit.conditioning import conditioning, moved_points
-from stabkit.domain import Argument, Interval, Point
+from stabkit.certificate import Tally
+from stabkit.closeup import by_balls, exactly
+from stabkit.conditioning import moved_points
 from stabkit.errors import TargetError
-from stabkit.floats import Format, as_finite, excess_bits, from_ordinals, ordinals, true_ulp
+from stabkit.floats import Format
 from stabkit.foresight import foresee
-from stabkit.judge import Judgement, Kind, largest_difference, representable_truth
 from stabkit.oracle import Oracle
-from stabkit.program import Outcome, Points, Program, count_of, dtype_of, rows_at, rows_of, sample_of
-from stabkit.search.lattice import Lattice
-from stabkit.tallies import RAISES, Amount, Exact, Sheet, bins_of, tally
-from stabkit.verdicts import OPEN, Verdicts, place, spreads, verdicts_on
-from stabkit.verification import WORKING_BITS, Examiner, numbers_of
+from stabkit.program import Outcome, Points, Program, count_of, rows_at, rows_of, sample_of
+from stabkit.space import Space
+from stabkit.tallies import RAISES, Sheet, bins_of, tally
+from stabkit.verdicts import OPEN, Verdicts, spreads, verdicts_on
+from stabkit.verification import Examiner
 
-MOST_INPUTS = 2**33
 LANES = 64  # a batch is filled up to a multiple of it, so that every input runs in the vector part of kernels
 TOGETHER = 1024  # inputs of one exact replay
 FIRST_CONDITIONED = 64  # inputs by which to know how many bits the worst loses at least
+MOST_PLACED = 1024  # inputs of a chunk whose errors, between two bins of the histogram, balls place; others go higher
 EVERYDAY_CHUNK, LARGE_CHUNK, DEAR_CHUNK = 2**15, 2**18, 2**12
 MANY = 2**20  # inputs, from which chunks are large
-
-
-@dataclass(frozen=True)
-class Space:
-    """All inputs of a target in one dtype: one or two arguments take every float of theirs, others are fixed."""
-
-    arguments: tuple[Argument, ...]
-    form: Format
-    axes: tuple[Axis, ...]
-
-    @property
-    def count(self) -> int:
-        """How many inputs there are."""
-        return math.prod(axis.size for axis in self.axes)
-
-    def points(self, ranks: Tensor) -> Points:
-        """The inputs of these ranks."""
-        by_name, left = {}, ranks
-        for axis in reversed(self.axes):
-            by_name[axis.argument] = from_ordinals(left % axis.size + axis.first, self.form)
-            left = left // axis.size
-        for a in self.arguments:
-            if isinstance(a.domain, Point):
-                value = torch.tensor(a.domain.value, dtype=torch.float64).to(dtype_of(a, self.form))
-                by_name[a.name] = value.reshape(1, *a.shape).expand(len(ranks), *a.shape).clone()
-        return {a.name: by_name[a.name] for a in self.arguments}
-
-
-def space_of(program: Program) -> Space:
-    """The inputs of a program.
-
-    Raises:
-        TargetError: where they are too many, or of a kind that is not walked through.
-        DomainError: where a domain holds no float of the dtype.
-    """
-    name, form, arguments = program.target.name, program.form, program.target.arguments
-    varied = [a for a in arguments if not isinstance(a.domain, Point)]
-    for a in varied:
-        if not isinstance(a.domain, Interval) or a.shape:
-            raise TargetError(
-                f"argument {a.name!r} of {name!r}",
-                f"is no single float of an interval ({a})",
-                f"fix it, for instance --arg '{a.name}=point{{1}}', or use stabkit audit",
-            )
-    if not 1 <= len(varied) <= 2:
-        names = ", ".join(a.name for a in varied) or "none"
-        raise TargetError(
-            f"target {name!r}",
-            f"varies {len(varied)} arguments ({names}) where one or two can be walked through",
-            "fix others with --arg 'NAME=point{1}', or use stabkit audit",
-        )
-    if form.name == "float64":
-        raise TargetError("dtype 'float64'", "has too many numbers to try them all", "use stabkit audit")
-    space = Space(arguments, form, tuple(_axis(a, form) for a in varied))
-    if space.count > MOST_INPUTS:
-        raise TargetError(
-            f"target {name!r}",
-            f"has {space.count:.2g} inputs in {form.name}, more than can be tried",
-            "narrow the domains, fix an argument with point{…}, or pass --dtype float16",
-        )
-    return space
-
-
-def _axis(argument: Argument, form: Format) -> Axis:
-    domain = argument.domain
-    assert isinstance(domain, Interval)
-    lattice = Lattice(domain, form, argument.name)
-    if lattice.is_empty:
-        lattice.draw("simple", 1, torch.Generator())  # says what is wrong with the domain
-    ends = torch.tensor([lattice.low, lattice.high, *lattice.legal_infinities], dtype=form.dtype)
-    first, last = int(ordinals(ends).min()), int(ordinals(ends).max())
-    first -= first == 0 and lattice.contains(-0.0)  # both zeros, as at 0 inside
-    last += last == -1
-    low, high = from_ordinals(torch.tensor([first, last]), form).double().tolist()
-    return Axis(argument.name, first, last, *(x if math.isfinite(x) else str(x) for x in (low, high)))
 
 
 def chunk_size(examiner: Examiner, inputs: int) -> int:
@@ -136,89 +57,44 @@ def count(examiner: Examiner, space: Space, first: int, stop: int) -> list[Tally
             f"returns {outcome.values.shape[1]} numbers for one input",
             "return one, or use stabkit audit",
         )
-    look = partial(_exactly, examiner, points, outcome)
+    look = partial(exactly, examiner, points, outcome)
     return [tally(s, space.axes, look) for s in judged(examiner, torch.arange(first, stop), points, outcome)]
 
 
 def judged(examiner: Examiner, ranks: Tensor, points: Points, outcome: Outcome) -> list[Sheet]:
     """Every number of an outcome with its verdicts: by enclosures, the rest by balls."""
-    size, form = len(ranks), examiner.program.form
-    numbers = {"value": outcome.values, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
-    unknown = torch.full((size,), math.nan, dtype=torch.float64)
-    sheets = [
-        Sheet(of, form, ranks, x.double().reshape(size), unknown.clone(), Verdicts.nothing(size))
-        for of, x in numbers.items()
-    ]
+    sheets = blank_sheets(examiner.program.form, ranks, outcome)
     truth = enclosures(examiner, points, list(outcome.gradients))
     if truth is not None and truth.values.lo.shape[1] == 1:
         _settle(examiner, points, list(outcome.gradients), truth, sheets)
     for s in sheets:
         bins = bins_of(torch.stack([s.verdicts.ulps.lo, s.verdicts.ulps.hi]))
-        s.verdicts.kind[(bins[0] != bins[1]) & ~s.verdicts.ulps.hi.isnan()] = OPEN
+        between = ((bins[0] != bins[1]) & ~s.verdicts.ulps.hi.isnan()).nonzero().flatten()
+        s.verdicts.kind[between[:MOST_PLACED]] = OPEN
     undecided = torch.stack([s.verdicts.kind == OPEN for s in sheets]).any(0) & ~outcome.raised
-    for row in undecided.nonzero().flatten().tolist():
-        judgements = examiner.judge_row(sample_of(points, row), outcome, row, row)
-        for s, judgement in zip(sheets, judgements, strict=True):
-            _enter(s, judgement)
+    by_balls(examiner, points, outcome, undecided.nonzero().flatten().tolist(), sheets)
     for s in sheets:
-        s.verdicts.put(outcome.raised.nonzero().flatten(), _raising(int(outcome.raised.sum())))
+        s.verdicts.put(outcome.raised.nonzero().flatten(), raising(int(outcome.raised.sum())))
     return sheets
 
 
-def _raising(size: int) -> Verdicts:
+def blank_sheets(form: Format, ranks: Tensor, outcome: Outcome) -> list[Sheet]:
+    """The numbers of an outcome of which nothing is known yet."""
+    size = len(ranks)
+    numbers = {"value": outcome.values, **{f"gradient:{n}": g for n, g in outcome.gradients.items()}}
+    unknown = torch.full((size,), math.nan, dtype=torch.float64)
+    return [
+        Sheet(of, form, ranks, x.double().reshape(size), unknown.clone(), Verdicts.nothing(size))
+        for of, x in numbers.items()
+    ]
+
+
+def raising(size: int) -> Verdicts:
+    """The verdicts where the program raises instead."""
     found = Verdicts.nothing(size)
     found.kind.fill_(RAISES)
     found.grave.fill_(True)
     return found
-
-
-def _enter(sheet: Sheet, judgement: Judgement) -> None:
-    """What balls say of one number."""
-    v, row, form = sheet.verdicts, judgement.row, sheet.form
-    v.kind[row], v.grave[row] = place(judgement.kind), judgement.severity == "error"
-    sheet.truth[row] = judgement.truth.as_double()
-    measurable = judgement.kind is Kind.RIGHT or (judgement.kind.is_failure and math.isfinite(judgement.got))
-    ulps, excess = Amount(math.nan, math.nan), math.nan
-    if measurable and judgement.truth.is_finite:
-        with flint.ctx.workprec(WORKING_BITS):
-            error, real = _error(judgement.got, judgement.truth, form)
-            ulps = _in_ulps(error, real, form)
-            excess = excess_bits(error, real, arb(0), form) if judgement.excess is None else judgement.excess
-    v.ulps.lo[row], v.ulps.hi[row] = ulps.about, ulps.at_most
-    v.excess.lo[row] = v.excess.hi[row] = excess
-
-
-def _error(got: float, truth: Enclosure, form: Format) -> tuple[arb, arb]:
-    """|got - truth|, at a kink to the nearest of its hull, and the truth."""
-    real = representable_truth(truth, form)
-    error = abs(as_finite(got, form) - real)
-    return (error.abs_lower() if truth.kink else error), real
-
-
-def _in_ulps(error: arb, real: arb, form: Format) -> Amount:
-    ulps = error / true_ulp(real, form)
-    return Amount(float(ulps.mid()), math.nextafter(float(ulps.abs_upper()), math.inf) if ulps.rad() > 0 else float(ulps))
-
-
-def _exactly(examiner: Examiner, points: Points, outcome: Outcome, row: int, of: str) -> Exact | None:
-    """One number on balls, its conditioning included; None where its truth stays open."""
-    program, oracle, names = examiner.program, examiner.oracle, list(outcome.gradients)
-    assert oracle is not None
-    sample, form = sample_of(points, row), program.form
-    with flint.ctx.workprec(WORKING_BITS):
-        truth = _picked(oracle.truth(sample, form, names), of)
-        if not truth.is_finite:
-            return None
-        error, real = _error(numbers_of(program, outcome, row)[of], truth, form)
-        moved = [_picked(t, of) for t in conditioning(oracle, sample, form, names, program.target.arguments)]
-        wobble = arb(0) if truth.kink else largest_difference(moved, truth, form)
-        excess = excess_bits(error, real, wobble, form)
-        return Exact(truth.as_double(), _in_ulps(error, real, form), Amount(excess, excess))
-
-
-def _picked(truth: Truth, of: str) -> Enclosure:
-    name = of.removeprefix("gradient:")
-    return truth.values[0] if of == "value" else truth.gradient[name][0]
 
 
 def enclosures(examiner: Examiner, points: Points, names: Sequence[str]) -> Enclosures | None:
@@ -272,15 +148,15 @@ def _settle(
 
     arguments = examiner.program.target.arguments
     worst = [torch.topk(s.verdicts.excess.hi.nan_to_num(-math.inf), min(FIRST_CONDITIONED, size)) for s in sheets]
-    first = torch.cat([w.indices for w in worst]).unique()
-    condition(first)
+    first = torch.zeros(size, dtype=torch.bool)
+    first[torch.cat([w.indices for w in worst])] = True
+    condition(first.nonzero().flatten())
     wanted = torch.zeros(size, dtype=torch.bool)
     for s in sheets:
         floor = s.verdicts.excess.lo[first].nan_to_num(-math.inf).max()
         wanted |= (s.verdicts.kind == OPEN) | (s.verdicts.excess.hi > floor)
-    wanted[first] = False
-    if bool(wanted.any()):
-        condition(wanted.nonzero().flatten())
+    if bool((wanted & ~first).any()):
+        condition((wanted & ~first).nonzero().flatten())
 
 
 def _scales(points: Points, names: Sequence[str], value: Bounds, natural: float) -> list[Bounds]:
@@ -298,7 +174,7 @@ def _scales(points: Points, names: Sequence[str], value: Bounds, natural: float)
 
 
 def run_in_lanes(program: Program, points: Points) -> Outcome:
-    """The outcome of a batch filled up so that no input is in the tail of a vectorised kernel; who raises runs alone."""
+    """The outcome of a batch filled up so that no input is in the tail of a kernel; inputs that raise run alone."""
     size = count_of(points)
     index = torch.arange(size + (-size) % LANES if program.batched else size).clamp(max=size - 1)
     outcome = program.run(rows_at(points, index))

@@ -20,6 +20,8 @@ RAISES = len(KINDS)  # the kind of an input at which the program raises
 NAMES = (*(kind.value for kind in KINDS), "raises")
 CANDIDATES = 4  # looked at exactly, of those that could be the worst
 
+CLEAR = 1e-9  # relative width of an error that need not be looked at exactly
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -88,8 +90,8 @@ def tally(sheet: Sheet, axes: Sequence[Axis], look: Look) -> Tally:
         most_ulps=_worst(sheet, v.ulps, lambda e: e.ulps, axes, look),
         most_excess=_worst(sheet, v.excess, lambda e: e.excess, axes, look),
         gap=gap,
-        failing=_runs(sheet, failing, gap, axes),
-        open=_runs(sheet, open_ones, gap, axes),
+        failing=_runs(sheet, failing, gap, axes, look),
+        open=_runs(sheet, open_ones, gap, axes, look),
     )
 
 
@@ -148,18 +150,19 @@ def _gap(mask: Tensor) -> int:
     return gap
 
 
-def _runs(sheet: Sheet, mask: Tensor, gap: int, axes: Sequence[Axis]) -> list[Run]:
+def _runs(sheet: Sheet, mask: Tensor, gap: int, axes: Sequence[Axis], look: Look) -> list[Run]:
     rows = mask.nonzero().flatten()
     cuts = ((rows.diff() > gap).nonzero().flatten() + 1).tolist()
-    return [_run(sheet, part, axes) for part in torch.tensor_split(rows, cuts)] if len(rows) else []
+    return [_run(sheet, part, axes, look) for part in torch.tensor_split(rows, cuts)] if len(rows) else []
 
 
-def _run(sheet: Sheet, rows: Tensor, axes: Sequence[Axis]) -> Run:
+def _run(sheet: Sheet, rows: Tensor, axes: Sequence[Axis], look: Look) -> Run:
     v = sheet.verdicts
     kinds = torch.bincount(v.kind[rows], minlength=len(NAMES)).tolist()
     gravest = int(rows[v.ulps.hi[rows].nan_to_num(math.inf).argmax()])
     first, last = (int(sheet.ranks[rows[k]]) for k in (0, -1))
     fails = bool(sheet.failing[rows[0]])
+    vague = float(v.ulps.hi[gravest]) > float(v.ulps.lo[gravest]) * (1 + CLEAR)
     return Run(
         first,
         last,
@@ -168,5 +171,5 @@ def _run(sheet: Sheet, rows: Tensor, axes: Sequence[Axis]) -> Run:
         len(rows),
         {name: n for name, n in zip(NAMES, kinds, strict=True) if n},
         ("error" if bool(v.grave[rows].any()) else "warning") if fails else None,
-        _member(sheet, gravest, axes),
+        _member(sheet, gravest, axes, look(gravest, sheet.of) if vague else None),
     )

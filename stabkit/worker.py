@@ -10,6 +10,7 @@ import ctypes
 import math
 import multiprocessing
 import os
+import pkgutil
 import resource
 import signal
 import tempfile
@@ -232,14 +233,13 @@ def _last_words(log: Path) -> str:
 
 
 def _work(job: Any, spool: str, log: str, group: str) -> None:
-    """Runs in the worker: audits one target and spools its events."""
+    """Runs in the worker: does the job by the function that it names, and spools its events."""
     os.setpgid(0, 0)
     Path(group).write_text(str(os.getpid()))
     _isolate(log, limit_memory=job.device == "cpu")
-    from stabkit.auditor import audit_target
-
+    events_of = pkgutil.resolve_name(job.run_by)
     with open(spool, "ab", buffering=0) as file:
-        for event in audit_target(job):
+        for event in events_of(job):
             file.write(encode(event))
 
 
