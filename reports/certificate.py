@@ -47,9 +47,12 @@ def _number(t: Tally, c: Certificate) -> Iterator[str]:
         "unresolved": t.unresolved,
     }
     yield f"  {t.of}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
-    for worst, unit in ((t.most_ulps, "ulps"), (t.most_excess, "excess bits")):
-        if worst:
-            yield f"    worst {_amount(worst, unit)} at {_input(worst.member.at)}"
+    if t.most_ulps:
+        yield f"    worst {_amount(t.most_ulps, 'ulps')} at {_input(t.most_ulps.member.at)}"
+    if t.most_excess and float(t.most_excess.at_most) > 0:
+        yield f"    worst {_amount(t.most_excess, 'excess bits')} at {_input(t.most_excess.member.at)}"
+    elif t.most_excess:
+        yield "    no excess bits: a rounding of the input moves the truth by as much"
     yield from _wrapped("    errors in ulps: ", _bins(t.histogram, c.edges))
     for name, runs in (("fails", t.failing), ("open", t.open)):
         for run in runs[:MOST_SHOWN]:

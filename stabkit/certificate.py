@@ -180,7 +180,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
     @property
     def failures(self) -> int:
-        """At how many inputs a number fails."""
+        """How many numbers fail, value and gradient counted apart."""
         return sum(t.failures for t in self.numbers)
 
     @property

@@ -129,7 +129,8 @@ def _counted(
         except KeyboardInterrupt:
             interrupted, so_far = True, _Progress(start)
             _take_all(so_far, (event for _, event in workers.spooled()))
-    save(so_far.certificate)
+    if so_far.certificate.done > start.done:
+        save(so_far.certificate)
     return Certified(so_far.certificate, next(iter(so_far.reasons), ""), interrupted)
 
 

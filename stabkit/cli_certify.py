@@ -175,7 +175,7 @@ def _told(done: Certified, known: Certificate | None, path: Path | None, options
     """The exit code of what became of a certification, with it shown."""
     from stabkit.certificate import to_json
 
-    if done.certificate is not None:
+    if done.certificate is not None and done.certificate.done:
         if options["output_format"] == "json" or path is None:
             click.echo(to_json(done.certificate), nl=False)
         else:

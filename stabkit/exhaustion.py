@@ -123,6 +123,8 @@ def _replayed(oracle: Oracle, points: Points, form: Format, names: Sequence[str]
 
 def _outwards(ball: arb) -> tuple[float, float]:
     """Doubles around a ball."""
+    if ball == arb(float(ball)):  # it is that double
+        return float(ball), float(ball)
     return math.nextafter(float(ball.lower()), -math.inf), math.nextafter(float(ball.upper()), math.inf)
 
 

@@ -18,7 +18,8 @@ from stabkit.verdicts import KINDS, Verdicts, place
 
 RAISES = len(KINDS)  # the kind of an input at which the program raises
 NAMES = (*(kind.value for kind in KINDS), "raises")
-CANDIDATES = 4  # looked at exactly, of those that could be the worst
+MOST_LOOKS = 24  # at those that could be the worst
+NEGLIGIBLE = -20.0  # excess bits, of which nobody asks whether they could be fewer
 
 CLEAR = 1e-9  # relative width of an error that need not be looked at exactly
 
@@ -102,24 +103,39 @@ def _count(sheet: Sheet, kind: Kind) -> int:
 def _worst(
     sheet: Sheet, bounds: Bounds, pick: Callable[[Exact], Amount], axes: Sequence[Axis], look: Look
 ) -> Worst | None:
-    """The largest of an error: candidates by their upper bounds, looked at exactly; the other bounds bound it too."""
-    known = (~bounds.hi.isnan()).nonzero().flatten()
-    if not len(known):
-        return None
-    most = bounds.hi[known]
-    largest = torch.topk(most, min(CANDIDATES + 1, len(known))).values
-    least = largest[:CANDIDATES][-1]
-    above = known[most > least]
-    rows = sorted([*above.tolist(), *known[most == least][: CANDIDATES - len(above)].tolist()])
-    amounts, members = [], []
-    for row in rows:
+    """The largest of an error: those that could be it are looked at exactly, the most suspicious first."""
+    looked: list[tuple[Amount, int, Exact | None]] = []
+    best = beyond = -math.inf
+    for row in _suspects(bounds.hi):
+        beyond = float(bounds.hi[row])
+        if looked and (len(looked) == MOST_LOOKS or not _exceeds(beyond, best)):
+            break
         exact = look(row, sheet.of)
-        amounts.append(pick(exact) if exact else Amount(float(bounds.hi[row]), float(bounds.hi[row])))
-        members.append(_member(sheet, row, axes, exact))
-    best = max(range(len(rows)), key=lambda i: amounts[i].about)
-    beyond = float(largest[CANDIDATES]) if len(largest) > CANDIDATES else -math.inf
-    at_most = max(beyond, *(a.at_most for a in amounts))
-    return Worst(number(amounts[best].about), number(at_most), members[best])
+        amount = pick(exact) if exact else Amount(beyond, beyond)
+        looked.append((amount, row, exact))
+        best, beyond = max(best, amount.about), -math.inf
+    if not looked:
+        return None
+    amount, row, exact = max(looked, key=lambda found: (found[0].about, -found[1]))
+    at_most = max(beyond, *(found[0].at_most for found in looked))
+    return Worst(number(amount.about), number(at_most), _member(sheet, row, axes, exact))
+
+
+def _exceeds(limit: float, best: float) -> bool:
+    """Whether something bounded so may be noticeably more than the best."""
+    return limit > max(best, NEGLIGIBLE) and not math.isclose(limit, best, rel_tol=CLEAR, abs_tol=CLEAR)
+
+
+def _suspects(most: Tensor) -> list[int]:
+    """The rows with the largest upper bounds, descending; the first of equals first."""
+    known = (~most.isnan()).nonzero().flatten()
+    count = min(MOST_LOOKS + 1, len(known))
+    if not count:
+        return []
+    large = known[most[known] >= torch.topk(most[known], count).values[-1]]
+    order = torch.sort(most[large], descending=True, stable=True).indices[:count]
+    found: list[int] = large[order].tolist()
+    return found
 
 
 def _member(sheet: Sheet, row: int, axes: Sequence[Axis], exact: Exact | None = None) -> Member:
