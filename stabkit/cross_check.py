@@ -143,6 +143,9 @@ def _wrong_sums(t: Tally, done: int) -> Iterator[str]:
     for ordered in (t.failing, t.open):
         if any(b.first - a.last <= t.gap for a, b in pairwise(ordered)):
             yield f"its intervals are not {t.gap} floats apart"
+    for m in _members(t):
+        if not 0 <= m.rank < done:
+            yield f"it quotes input {m.rank} of {done}"
     for w in (t.most_ulps, t.most_excess):
         if w is not None and float(w.at_most) < float(w.amount):
             yield f"its worst error is {w.amount} and at most {w.at_most}"

@@ -51,7 +51,7 @@ class Timed:
 
 def _known(c: Certificate) -> str:
     if c.failures or c.unresolved:
-    return f"{c.failures:,} numbers fail, {c.unresolved:,} open"
+        return f"{c.failures:,} numbers fail, {c.unresolved:,} open"
     return f"{'proved on' if c.is_proof else 'so far'} {c.done:,}"
 
 
