@@ -100,7 +100,7 @@ def _gone_on_with(known: Certificate, identity: Identity, command: str) -> Certi
         if was != is_now:
             raise CertificateError(
                 f"the certificate of {known.identity.target!r} that is there",
-                f"has another {name.replace('_', ' ')}",
+                f"differs in its {name.replace('_', ' ')}",
                 "name another file with -o, or delete it to begin again",
             )
     return known if known.complete else structs.replace(known, command=command, digest="")

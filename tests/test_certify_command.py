@@ -12,6 +12,7 @@ from stabkit.cli_certify import default_name
 
 LOSSES = """
 import torch
+def same(ctx, x): return x * 1
 def wrong_once(x): return torch.where(x == 1.5, x + 0.75, x * 1.0)
 def dies(x): import os; os._exit(9)
 """
@@ -45,12 +46,12 @@ def test_a_proof_is_written_shown_and_consistent(here: Path) -> None:
     assert "was complete already" in again.stderr
     other = certify("zoo:exp_scale", "--arg", "p=[-1,2]", "--dtype", "float16")
     assert other.exit_code == 2
-    assert "has another arguments" not in other.stderr
+    assert "differs in its arguments" in other.stderr
     assert "name another file with -o" in other.stderr
 
 
 def test_one_wrong_float_makes_exit_code_1_and_stands_in_text_and_file(here: Path) -> None:
-    done = certify("mine.py:wrong_once", "--arg", "x=[1,2]", "--dtype", "float16")
+    done = certify("mine.py:wrong_once", "--reference", "mine.py:same", "--arg", "x=[1,2]", "--dtype", "float16")
     assert done.exit_code == 1
     assert done.stdout.startswith("FAILED  mine.py:wrong_once in float16 on cpu")
     assert "fails at x=1.5: 1 float, error (inaccurate 1); 2.25, true 1.5, 768 ulps" in done.stdout
