@@ -24,7 +24,7 @@ from stabkit.foresight import foresee
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, count_of, rows_at, rows_of, sample_of
 from stabkit.space import Space
-from stabkit.tallies import RAISES, Sheet, bins_of, tally
+from stabkit.tallies import NEGLIGIBLE, RAISES, Sheet, bins_of, tally
 from stabkit.verdicts import OPEN, Verdicts, spreads, verdicts_on
 from stabkit.verification import Examiner
 
@@ -155,7 +155,7 @@ def _settle(
     condition(first.nonzero().flatten())
     wanted = torch.zeros(size, dtype=torch.bool)
     for s in sheets:
-        floor = s.verdicts.excess.lo[first].nan_to_num(-math.inf).max()
+        floor = s.verdicts.excess.lo[first].nan_to_num(-math.inf).max().clamp(min=NEGLIGIBLE)
         wanted |= (s.verdicts.kind == OPEN) | (s.verdicts.excess.hi > floor)
     if bool((wanted & ~first).any()):
         condition((wanted & ~first).nonzero().flatten())
