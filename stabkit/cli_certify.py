@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +85,10 @@ def _certify(target: str | None, options: dict[str, Any]) -> int:
         raise StabkitError(
             f"output {str(options['output'])!r}", "cannot hold several dtypes", "give one --dtype, or leave -o out"
         )
-    codes = []
+    codes, started = [], time.monotonic()
     for dtype in options["dtypes"]:
-        codes.append(_certified(target, dtype, options))
+        left = None if options["max_time"] is None else options["max_time"] - (time.monotonic() - started)
+        codes.append(_certified(target, dtype, options, left))
         if codes[-1] == EXIT_INTERRUPTED:
             break
     return next((c for c in (EXIT_INTERRUPTED, EXIT_FINDINGS, EXIT_UNJUDGED) if c in codes), EXIT_CLEAN)
@@ -103,8 +105,8 @@ def default_name(target: str, dtype: str, device: str) -> str:
     return re.sub(r"[^\w.-]+", "_", f"{target[-150:]}.{dtype}{where}.certificate.json")
 
 
-def _certified(target: str, dtype: str, options: dict[str, Any]) -> int:
-    """The exit code of one dtype, with its certificate written and shown."""
+def _certified(target: str, dtype: str, options: dict[str, Any], seconds: float | None) -> int:
+    """The exit code of one dtype, with its certificate written and shown; some chunks are counted in any case."""
     from stabkit.certifying import certify as run
 
     job = CertifyJob(
@@ -124,7 +126,7 @@ def _certified(target: str, dtype: str, options: dict[str, Any]) -> int:
     if known is not None and not known.complete:
         click.echo(f"stabkit: going on with {path}: {known.done:,} of {known.inputs:,} inputs are done", err=True)
     command = shlex.join(["stabkit", *sys.argv[1:]])
-    done = run(job, command, known, _keeper(path if keeps else None), options["max_time"], _progress())
+    done = run(job, command, known, _keeper(path if keeps else None), seconds, _progress())
     if sys.stderr.isatty():
         click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
     return _told(done, known, path if keeps else None, options)
