@@ -1,7 +1,7 @@
 """One audit as plain data, which crosses process borders and loads no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 Task = Literal["audit", "range"]
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -18,6 +18,8 @@ class Job:
         fail_on: `error`, or `warning` where warnings end a range too.
         tolerance, natural_scale: of the error rule; None for the target's own.
     """
+
+    run_by: ClassVar[str] = "stabkit.auditor:audit_target"
 
     target: str
     arguments: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import stabkit
+from stabkit.cli_certify import certify
 from stabkit.cli_diagnose import diagnose
 from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_range import safe_range
@@ -32,6 +33,7 @@ def main() -> None:
 main.add_command(table)
 main.add_command(safe_range)
 main.add_command(diagnose)
+main.add_command(certify)
 
 
 @main.command()

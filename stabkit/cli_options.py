@@ -90,7 +90,13 @@ def deliver(text: str, output: Path | None, show: Callable[[str], None] = _print
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, and says so; links are followed, devices and pipes written to as they are."""
+    """Writes a file whole or not at all, and says so."""
+    write_quietly(path, text)
+    click.echo(f"wrote {path}", err=True)
+
+
+def write_quietly(path: Path, text: str) -> None:
+    """Writes a file whole or not at all; links are followed, devices and pipes written to as they are."""
     place = path.resolve()
     if place.exists() and not place.is_file():
         place.write_text(text, encoding="utf-8")
@@ -101,4 +107,3 @@ def write(path: Path, text: str) -> None:
             partial.replace(place)
         finally:
             partial.unlink(missing_ok=True)
-    click.echo(f"wrote {path}", err=True)

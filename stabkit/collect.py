@@ -50,7 +50,7 @@ class Collected:
             self.judged.append(event)
         elif isinstance(event, Ranged):
             self.ranged.append(event)
-        else:
+        elif isinstance(event, Ended):
             self.endings.append(event)
 
     def result(self) -> TargetResult:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from stabkit.certificate import Identity, Tally
 from stabkit.finding import Coverage, Finding, Hazard, Headroom, SafeRange, Status, Verdict
 
 
@@ -39,7 +40,44 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     reason: str = ""
 
 
-Event = Begun | Judged | Ranged | Ended
+class Opened(msgspec.Struct, frozen=True, tag="opened"):
+    """What a certificate will be about."""
+
+    identity: Identity
+
+
+class Counted(msgspec.Struct, frozen=True, tag="counted"):
+    """A chunk of inputs is counted.
+
+    Attributes:
+        chunk: its number.
+        why: the truth of it is not certified, if it is not.
+    """
+
+    chunk: int
+    inputs: int
+    numbers: list[Tally]
+    certified: bool
+    why: str
+
+
+class Checked(msgspec.Struct, frozen=True, tag="checked"):
+    """A certificate was tried again.
+
+    Attributes:
+        inputs: tried.
+        unresolved: numbers that could not be judged.
+        contradictions: what does not hold.
+        notes: what else there is to say.
+    """
+
+    inputs: int
+    unresolved: int
+    contradictions: list[str]
+    notes: list[str]
+
+
+Event = Begun | Judged | Ranged | Opened | Counted | Checked | Ended
 
 
 def encode(event: Event) -> bytes:

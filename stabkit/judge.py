@@ -85,7 +85,7 @@ def judge(
     settled = _without_comparison(got, truth, form)
     if settled is not None:
         return Judgement(row, of, got, truth, settled, "error" if settled.is_failure else None)
-    real = _representable(truth, form)
+    real = representable_truth(truth, form)
     error = as_finite(got, form) - real
     if excess_bits(error, real, arb(0), form) <= bits:
         return Judgement(row, of, got, truth, Kind.RIGHT)
@@ -125,7 +125,7 @@ def _without_comparison(got: float, truth: Enclosure, form: Format) -> Kind | No
     return Kind.NOT_FINITE if math.isnan(got) else None
 
 
-def _representable(truth: Enclosure, form: Format) -> arb:
+def representable_truth(truth: Enclosure, form: Format) -> arb:
     """The truth, or one ulp beyond the largest float where it is larger still."""
     if not truth.overflows(form):
         return truth.ball

@@ -138,8 +138,8 @@ def _settled(
 
 def _right(got: Tensor, bounds: Bounds, spread: Tensor, form: Format, bits: float) -> Tensor:
     """|got - truth| <= 2**bits max(u |truth| + spread, smallest subnormal), or the infinity of a truth too large."""
-    clipped = _representable(bounds, form)
-    error = _worst_error(_representable(Bounds(got, got), form).lo, clipped)
+    clipped = representable(bounds, form)
+    error = _worst_error(representable(Bounds(got, got), form).lo, clipped)
     explained = form.unit_roundoff * clipped.magnitude() + spread
     allowed = 2**bits * explained.clamp(min=form.smallest_subnormal) * SLACK
     too_large = (bounds.lo >= form.overflow) & (got > 0) | (bounds.hi <= -form.overflow) & (got < 0)
@@ -147,7 +147,7 @@ def _right(got: Tensor, bounds: Bounds, spread: Tensor, form: Format, bits: floa
     return (error <= allowed) | too_large | (got.isnan() & (bounds.magnitude() >= form.overflow))
 
 
-def _representable(bounds: Bounds, form: Format) -> Bounds:
+def representable(bounds: Bounds, form: Format) -> Bounds:
     """What lies beyond the largest float counts as one ulp beyond it."""
     beyond = 2.0 ** (form.emax + 1)
 

@@ -10,6 +10,7 @@ import ctypes
 import math
 import multiprocessing
 import os
+import pkgutil
 import resource
 import signal
 import tempfile
@@ -35,7 +36,7 @@ MEMORY_BYTES = 8 * 2**30  # that a worker may allocate beyond what it starts wit
 LOG_BYTES = 2**28  # of output, and of any other file a target writes
 POLL_SECONDS = 0.02
 VANISHED_SECONDS = 2.0  # that the pool has to notice the death of a worker and its exit code
-PRELOADED = ["stabkit.auditor", "torch._dynamo"]  # the latter is loaded by every dispatch mode
+PRELOADED = ["stabkit.auditor", "stabkit.certifier", "torch._dynamo"]  # the latter is loaded by every dispatch mode
 
 
 @dataclass
@@ -232,14 +233,13 @@ def _last_words(log: Path) -> str:
 
 
 def _work(job: Any, spool: str, log: str, group: str) -> None:
-    """Runs in the worker: audits one target and spools its events."""
+    """Runs in the worker: does the job by the function that it names, and spools its events."""
     os.setpgid(0, 0)
     Path(group).write_text(str(os.getpid()))
     _isolate(log, limit_memory=job.device == "cpu")
-    from stabkit.auditor import audit_target
-
+    events_of = pkgutil.resolve_name(job.run_by)
     with open(spool, "ab", buffering=0) as file:
-        for event in audit_target(job):
+        for event in events_of(job):
             file.write(encode(event))
 
 
