@@ -84,7 +84,7 @@ def resolve(name: str, declared: Sequence[Parameter]) -> Target:
         return _from_zoo(name, declared)
     if catalog.is_meant(name):
         (entry,) = catalog.find(name).values()
-        return Target(name, entry.function, _redeclared(name, entry.parameters, declared))
+        return Target(name, entry.function, redeclared(name, entry.parameters, declared))
     return target_of(_callable(name), name, declared)
 
 
@@ -104,13 +104,17 @@ def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parame
 
 def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
     (spec,) = zoo.find(name)
-    parameters = _redeclared(name, spec.parameters, declared)
+    parameters = redeclared(name, spec.parameters, declared)
     positional = sum(1 for p in parameters if not isinstance(p, Fixed))
     return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)
 
 
-def _redeclared(name: str, ready: Sequence[Parameter], declared: Sequence[Parameter]) -> tuple[Parameter, ...]:
-    """The parameters of what is ready made, those that the user declares replaced."""
+def redeclared(name: str, ready: Sequence[Parameter], declared: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The parameters of what is ready made, those that the user declares replaced.
+
+    Raises:
+        TargetError: where one is declared that it does not have.
+    """
     given = {p.name: p for p in declared}
     unknown = [n for n in given if n not in {p.name for p in ready}]
     if unknown:

@@ -34,9 +34,11 @@ FLOORS = (
         "oracle",
         "judge",
     ),
+    ("strategies",),
     ("conditioning",),
     ("proof", "foresight"),
     ("verification",),
+    ("fuzzing",),
     ("sweep",),
     ("meaning", "headroom"),
     ("checks",),
@@ -47,7 +49,8 @@ FLOORS = (
     ("run",),
     ("suites",),
     ("reports",),
-    ("cli_options", "cli_request", "cli_range", "cli_table", "cli_diagnose", "cli"),
+    ("ghostwriter",),
+    ("cli_options", "cli_request", "cli_range", "cli_table", "cli_diagnose", "cli_ghostwrite", "cli", "pytest_plugin"),
     ("__main__",),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
