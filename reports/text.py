@@ -88,7 +88,8 @@ def _target_line(target: TargetResult) -> str:
     return f"{word}  {target.target}  {verdict_words(target) if judged else target.reason}{of_causes}"
 
 
-def _cause_line(cause: Cause) -> str:
+def cause_line(cause: Cause) -> str:
+    """A cause in one line: what came out, what is true, where, in which dtypes, and why."""
     lead = cause.lead
     others = [n for n in cause.numbers if n != lead.of.partition("[")[0]]
     also = f"; also {', '.join(others)}" if others else ""
@@ -133,7 +134,7 @@ def _target_in_full(target: TargetResult) -> list[str]:
     )
     for cause in causes_of(target):
         lead = cause.lead
-        lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
+        lines += [cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
         lines += [f"      {dissection_words(lead)}"] if lead.where is not None else []
     lines += [f"  {line}" for line in headroom_lines(target)]
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]

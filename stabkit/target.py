@@ -21,7 +21,8 @@ import torch
 from stabkit import catalog, zoo
 from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
-from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
+from stabkit.recording.address import address_of
+from stabkit.spec import USUAL_TOLERANCE, Spec, Status, Tolerance, stable
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,33 @@ def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parame
     return _with_signature(name, function, signature, declared)
 
 
+def target_for(thing: Spec | Callable[..., Any] | str, declared: Sequence[Parameter]) -> Target:
+    """A spec, a function or a name as a target; a function of the zoo brings its domains and its definition along.
+
+    Raises:
+        TargetError: where it cannot be found or called, or an argument is missing or unknown.
+    """
+    if isinstance(thing, str):
+        return resolve(thing, declared)
+    if not isinstance(thing, Spec) and not callable(thing):
+        raise TargetError(f"{thing!r:.60}", "cannot be called", "pass a function, an nn.Module, or a name")
+    spec = thing if isinstance(thing, Spec) else _spec_of(thing)
+    if spec is not None:
+        return _of_spec(spec, f"zoo:{spec.name}", declared)
+    return target_of(thing, address_of(thing).target, declared)  # type: ignore[arg-type]
+
+
+def _spec_of(function: Callable[..., Any]) -> Spec | None:
+    """The zoo's first entry of a function, if it has one."""
+    return next((spec for specs in zoo.families().values() for spec in specs if spec.function is function), None)
+
+
 def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
     (spec,) = zoo.find(name)
+    return _of_spec(spec, name, declared)
+
+
+def _of_spec(spec: Spec, name: str, declared: Sequence[Parameter]) -> Target:
     parameters = redeclared(name, spec.parameters, declared)
     positional = sum(1 for p in parameters if not isinstance(p, Fixed))
     return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)

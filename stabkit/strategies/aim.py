@@ -40,12 +40,13 @@ def aim_at_excess_bits(judgements: Sequence[Judgement], form: Format, label: str
         ...     assert aim_at_excess_bits([number], form) == NONE
         >>> loses_no_bits()
     """
-    score = max((_bits(j, form) for j in judgements), default=NONE)
+    score = max((bits_lost(j, form) for j in judgements), default=NONE)
     hypothesis.target(score, label=label)
     return score
 
 
-def _bits(judgement: Judgement, form: Format) -> float:
+def bits_lost(judgement: Judgement, form: Format) -> float:
+    """Bits lost by one number; at most, where its error is explained without conditioning. 100 if it is not finite."""
     if judgement.excess is not None:
         lost = judgement.excess
     elif judgement.kind.is_failure:

@@ -10,7 +10,6 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stabkit import zoo
 from stabkit.domain import (
     Argument,
     Booleans,
@@ -31,7 +30,7 @@ from stabkit.search.lattice import Lattice
 from stabkit.spec import Spec
 from stabkit.strategies.ranks import rounded
 from stabkit.strategies.scalars import drawn_from, format_named, legal, marks_of
-from stabkit.target import leaves_of, redeclared, resolve, target_of
+from stabkit.target import leaves_of, target_for
 
 FEW = 16  # elements that are drawn one by one; of larger tensors as many differ from the others
 WEIGHTS = (1.0, 0.0, 2.0, 10.0, 100.0, 1e4, 1e-2, 1e-4, 1e-8, 3.0)  # of a probability vector
@@ -166,17 +165,7 @@ def _parameters(target: Sampled, arguments: Mapping[str, str] | None) -> tuple[P
     declared = [parse_parameter(f"{name}={domain}") for name, domain in (arguments or {}).items()]
     if isinstance(target, Mapping):
         return (*(parse_parameter(f"{name}={domain}") for name, domain in target.items()), *declared)
-    if isinstance(target, str):
-        return resolve(target, declared).parameters
-    spec = target if isinstance(target, Spec) else _spec_of(target)
-    if spec is not None:
-        return redeclared(spec.name, spec.parameters, declared)
-    return target_of(target, getattr(target, "__name__", "the target"), declared).parameters  # type: ignore[arg-type]
-
-
-def _spec_of(function: Callable[..., Any]) -> Spec | None:
-    """The zoo's entry of a function, if it has one."""
-    return next((spec for specs in zoo.families().values() for spec in specs if spec.function is function), None)
+    return target_for(target, declared).parameters
 
 
 def _samples(leaves: tuple[Argument, ...], form: Format, elements: Elements) -> st.SearchStrategy[dict[str, Any]]:
