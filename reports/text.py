@@ -63,7 +63,7 @@ def _blocks(targets: Sequence[TargetResult], room: int) -> list[str]:
     shares = _shares([len(c) for c in causes], room - len(targets))
     lines = []
     for t, listed, share in zip(targets, causes, shares, strict=True):
-        lines += [_target_line(t), *map(_cause_line, listed[:share])]
+        lines += [_target_line(t), *map(cause_line, listed[:share])]
     return lines
 
 

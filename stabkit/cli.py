@@ -12,6 +12,7 @@ import click
 
 import stabkit
 from stabkit.cli_diagnose import diagnose
+from stabkit.cli_ghostwrite import ghostwrite
 from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_range import safe_range
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
@@ -32,6 +33,7 @@ def main() -> None:
 main.add_command(table)
 main.add_command(safe_range)
 main.add_command(diagnose)
+main.add_command(ghostwrite)
 
 
 @main.command()

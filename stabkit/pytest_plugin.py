@@ -11,7 +11,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -182,8 +182,7 @@ def _audited(chosen: Mapping[str, Any]) -> Result:
             chosen["target"], chosen.get("arguments"), seconds=chosen.get("max_time", DEFAULT_SECONDS), **further
         )
     except StabkitError as error:
-        message = str(error)
-    _fail(message)
+        _fail(str(error))
 
 
 def _judge(result: Result, failing: Sequence[Any]) -> None:
@@ -195,8 +194,8 @@ def _judge(result: Result, failing: Sequence[Any]) -> None:
         pytest.fail("\n".join(lines), pytrace=False)
     for target in result.targets:
         if target.guesses:
-            told = ", ".join(target.guesses)
-            warnings.warn(StabilityWarning(f"domains of {target.target} are guesses: {told}; declare them"), 3)
+            told = f"domains of {target.target} are guesses: {', '.join(target.guesses)}; declare them"
+            warnings.warn(StabilityWarning(told), stacklevel=3)
 
 
 def _worst(bits: Sequence[float | str | None]) -> str:
@@ -204,7 +203,7 @@ def _worst(bits: Sequence[float | str | None]) -> str:
     return str(max((math.inf if b is None else float(b) for b in bits), default=0.0))
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     pytest.fail(f"stabkit: {message}", pytrace=False)
 
 

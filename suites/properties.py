@@ -8,7 +8,7 @@ Right is: finite where the truth is representable, accurate by the error rule, v
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +58,28 @@ class Seen:
         return text + (" FAILS" if self.failure else "") + (f" {self.unresolved} open" if self.unresolved else "")
 
 
-def holds(spec: Spec, dtype: str, examples: int, **options: Any) -> Seen:
-    """What Hypothesis came upon in so many samples of a form; a failure is shrunk, and found again at once next time.
+class _Shelf(ExampleDatabase):
+    """The part of a database that belongs to one form in one dtype; Hypothesis itself tells functions by their code."""
+
+    def __init__(self, whole: ExampleDatabase, name: str) -> None:
+        super().__init__()
+        self._whole, self._name = whole, name.encode()
+
+    def save(self, key: bytes, value: bytes) -> None:
+        self._whole.save(key + self._name, value)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return self._whole.fetch(key + self._name)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        self._whole.delete(key + self._name, value)
+
+
+def holds(spec: Spec, dtype: str, examples: int, database: ExampleDatabase | None = None, **options: Any) -> Seen:
+    """What Hypothesis came upon in so many samples of a form.
 
     Args:
+        database: where a failure is kept, to be found again at once next time.
         options: further settings of Hypothesis.
     """
     fuzzed, seen = Fuzzed(spec), Seen(FORMATS[dtype])
@@ -71,10 +89,13 @@ def holds(spec: Spec, dtype: str, examples: int, **options: Any) -> Seen:
         seen.take(fuzzed.judged(sample, dtype))
         fuzzed.check(sample, dtype, fail_on="warning")
 
-    is_right.__name__ = f"{spec.name}_is_right_in_{dtype}"  # what failed is kept under its name
-    checks = list(HealthCheck)  # slow machines are no failures
-    usual: dict[str, Any] = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": checks}
-    tried = settings(max_examples=examples, **{**usual, **options})(given(fuzzed.samples(dtype))(is_right))
+    usual: dict[str, Any] = {
+        "deadline": None,
+        "report_multiple_bugs": False,
+        "suppress_health_check": list(HealthCheck),
+    }
+    usual["database"] = None if database is None else _Shelf(database, f"{spec.name} {dtype}")
+    tried = settings(max_examples=examples, **usual, **options)(given(fuzzed.samples(dtype))(is_right))
     try:
         tried()
     except AssertionError as error:

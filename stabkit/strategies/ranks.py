@@ -18,16 +18,17 @@ def rounded(x: float, form: Format) -> float:
     """
     if x == 0 or not math.isfinite(x):
         return x
+    if abs(x) >= form.overflow:
+        return math.copysign(math.inf, x)
     unit = max(math.frexp(x)[1] - form.precision, form.emin - form.precision + 1)
-    whole = round(math.ldexp(x, -unit)) if form.precision < 53 else math.ldexp(x, -unit)
-    close = math.copysign(math.ldexp(abs(whole), unit), x)
-    return close if abs(close) <= form.largest else math.copysign(math.inf, x)
+    whole = math.ldexp(x, -unit)
+    return math.copysign(math.ldexp(abs(round(whole)) if form.precision < 53 else abs(whole), unit), x)
 
 
 def rank_of(x: float, form: Format) -> int:
     """How many floats of the format lie between 0 and |x|, which is one of them."""
     mantissa, exponent = math.frexp(abs(x))
-    if exponent - 1 < form.emin:
+    if x == 0 or exponent - 1 < form.emin:
         return int(math.ldexp(abs(x), form.precision - 1 - form.emin))
     return ((exponent - 1 - form.emin) << (form.precision - 1)) + int(math.ldexp(mantissa, form.precision))
 

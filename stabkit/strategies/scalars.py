@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from hypothesis import strategies as st
@@ -21,11 +21,9 @@ from stabkit.strategies.ranks import magnitude, rank_of, rounded, shorter
 EVERYDAY = 1e-6, 1e6
 SOURCES = ("plain", "everyday", "everyday", "whole", "whole", "whole", "landmark", "near", "landmark")
 DIGITS = (0, 1, 2, 3, None, None, None, None, None)  # of a drawn number; None leaves it as it is
-LEADING_BITS = 20  # of a drawn rank: enough for exponents, so that shrinking them alone comes far
-MOST_BITS = 22  # of one draw; Hypothesis draws larger numbers mostly among the smallest
 STEPS = 4
 
-Draw: TypeAlias = Callable[[st.SearchStrategy[int]], int]
+Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 
 
 def format_named(dtype: str | torch.dtype) -> Format:
@@ -158,8 +156,8 @@ class _Stretch:
     count: int
 
     def at(self, offset: int, form: Format) -> float:
-        """The float so many steps out; the last where there are fewer."""
-        return self.sign * magnitude(self.first + self.step * min(offset, self.count - 1), form)
+        """The float so many steps out."""
+        return self.sign * magnitude(self.first + self.step * offset, form)
 
 
 @dataclass(frozen=True)
@@ -174,6 +172,11 @@ class _Drawer:
         """The smallest magnitude that is drawn beside 0."""
         form = self.lattice.form
         return form.smallest_subnormal if self.allow_subnormal else form.smallest_normal
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that it takes to number the floats of any stretch, and to tell where to look near a plain one."""
+        return max([2, *(math.ceil(s.count.bit_length() / 8) for s in self.stretches["whole"])])
 
     @cached_property
     def plain(self) -> list[float]:
@@ -209,12 +212,12 @@ class _Drawer:
         return self.lattice.contains(x) and (abs(x) >= self.least or x == 0)
 
     def taken(self, source: str, stretch: _Stretch, number: int) -> float:
-        """The float of a source that a number stands for."""
+        """The float of a source that a number of `size` bytes stands for."""
         if source == "landmark":
-            return self.marks[number % len(self.marks)]
+            return self.marks[number * len(self.marks) >> 8 * self.size]
         if source == "near":
             return self.near(self.plain[number % len(self.plain)], number // len(self.plain))
-        return stretch.at(number, self.lattice.form)
+        return stretch.at(number * stretch.count >> 8 * self.size, self.lattice.form)
 
     def near(self, spot: float, number: int) -> float:
         """A float next to another, at a relative distance of a power of two: 1 at most, half an ulp at least."""
@@ -238,19 +241,8 @@ def _drawn(draw: Draw, drawer: _Drawer) -> float:
     digits = DIGITS[draw(_below(len(DIGITS)))]
     stretches = drawer.stretches["everyday" if source == "everyday" else "whole"]
     stretch = stretches[draw(_below(len(stretches)))]
-    offset = _offset(draw, stretch.count)
-    return drawer.coarse(drawer.taken(source, stretch, offset), digits)
-
-
-def _offset(draw: Draw, count: int) -> int:
-    """A number below count, or a little above, evenly drawn: its leading bits, then the others in parts."""
-    rest = max(0, (count - 1).bit_length() - LEADING_BITS)
-    parts = math.ceil(rest / MOST_BITS)
-    offset = draw(_below(((count - 1) >> rest) + 1))
-    for k in range(parts):
-        bits = rest // parts + (k < rest % parts)
-        offset = (offset << bits) + draw(_below(1 << bits))
-    return offset
+    share = draw(st.binary(min_size=drawer.size, max_size=drawer.size))  # large integers would not be drawn evenly
+    return drawer.coarse(drawer.taken(source, stretch, int.from_bytes(share)), digits)
 
 
 @cache
