@@ -87,7 +87,7 @@ def test_shorter_numbers_enclose_and_are_short() -> None:
 )
 def test_floats_are_legal_floats_of_the_dtype(dtype: torch.dtype, text: str) -> None:
     domain = parse_domain(text)
-    found = drawn(floats_of(dtype, text), 150)
+    found = drawn(floats_of(dtype, text), 60)
     lattice = Lattice(domain, format_of(dtype))  # type: ignore[arg-type]
     assert all(lattice.contains(x) for x in found)
     assert all(torch.tensor(x, dtype=torch.float64).to(dtype).double().item() == x for x in found)
@@ -138,7 +138,7 @@ def test_failures_shrink_to_plain_numbers(dtype: torch.dtype) -> None:
 
 @every_dtype
 def test_extremes_hold_the_ends_and_the_thresholds(dtype: torch.dtype) -> None:
-    form, found = format_of(dtype), set(drawn(extreme_floats(dtype), 2000))
+    form, found = format_of(dtype), set(drawn(extreme_floats(dtype), 800))
     t = thresholds(form)
     for x in (form.largest, form.smallest_normal, form.smallest_subnormal, t.exp_overflow, t.square_overflow, 1.0):
         beside = neighbours(torch.tensor([x], dtype=torch.float64).to(dtype)).double().item()

@@ -34,7 +34,7 @@ from stabkit.target import leaves_of, target_for
 
 FEW = 16  # elements that are drawn one by one; of larger tensors as many differ from the others
 WEIGHTS = (1.0, 0.0, 2.0, 10.0, 100.0, 1e4, 1e-2, 1e-4, 1e-8, 3.0)  # of a probability vector
-RELATIONS = ("none",) * 6 + ("equal", "close", "opposite")  # of an argument to one before it
+RELATIONS = ("none",) * 5 + ("equal", "close", "close", "opposite")  # of an argument to one before it
 
 Sampled: TypeAlias = Spec | str | Callable[..., Any] | Mapping[str, str]
 Elements: TypeAlias = Callable[[Lattice], st.SearchStrategy[float]]
@@ -111,8 +111,8 @@ def edge_cases(
 
     Example:
         >>> from hypothesis import find
-        >>> find(edge_cases({"x": "positive"}), lambda inputs: inputs["x"] < 0.3)["x"]
-        tensor(6.1232e-17)
+        >>> find(edge_cases({"x": "[1,2]"}), lambda inputs: inputs["x"] > 1.5)
+        {'x': tensor(2.)}
     """
     return _called_with(target, arguments, dtype, batch, marks_of)
 
@@ -170,7 +170,7 @@ def _parameters(target: Sampled, arguments: Mapping[str, str] | None) -> tuple[P
 
 def _samples(leaves: tuple[Argument, ...], form: Format, elements: Elements) -> st.SearchStrategy[dict[str, Any]]:
     alone = {a.name: _argument(a, form, elements) for a in leaves}
-    pairs = {b.name: [a for a in leaves[:k] if _comparable(a, b)] for k, b in enumerate(leaves)}
+    pairs = {b.name: _comparable(b, leaves[:k]) for k, b in enumerate(leaves)}
     lattices = {a.name: Lattice(a.domain, form, a.name) for a in leaves if isinstance(a.domain, Interval)}
 
     @st.composite
@@ -186,8 +186,11 @@ def _samples(leaves: tuple[Argument, ...], form: Format, elements: Elements) -> 
     return sample()
 
 
-def _comparable(a: Argument, b: Argument) -> bool:
-    return isinstance(a.domain, Interval) and isinstance(b.domain, Interval) and a.shape == b.shape
+def _comparable(argument: Argument, before: Sequence[Argument]) -> list[Argument]:
+    """The arguments whose numbers it may take on: those of its domain, or those of any interval where it has none."""
+    alike = [a for a in before if isinstance(a.domain, Interval) and a.shape == argument.shape]
+    same = [a for a in alike if a.domain == argument.domain]
+    return (same or alike) if isinstance(argument.domain, Interval) else []
 
 
 def _related(draw: Draw, own: Any, other: Any, relation: str, lattice: Lattice) -> Any:
