@@ -64,7 +64,7 @@ def _blocks(targets: Sequence[TargetResult], room: int) -> list[str]:
     shares = _shares([len(c) for c in causes], room - len(targets))
     lines = []
     for t, listed, share in zip(targets, causes, shares, strict=True):
-        lines += [_target_line(t), *map(_cause_line, listed[:share])]
+        lines += [_target_line(t), *map(cause_line, listed[:share])]
     return lines
 
 
@@ -89,7 +89,8 @@ def _target_line(target: TargetResult) -> str:
     return f"{word}  {target.target}  {verdict_words(target) if judged else target.reason}{of_causes}"
 
 
-def _cause_line(cause: Cause) -> str:
+def cause_line(cause: Cause) -> str:
+    """A cause in one line: what came out, what is true, where, in which dtypes, and why."""
     lead = cause.lead
     others = [n for n in cause.numbers if n != lead.of.partition("[")[0]]
     also = f"; also {', '.join(others)}" if others else ""
@@ -134,7 +135,7 @@ def _target_in_full(target: TargetResult) -> list[str]:
     )
     for cause in causes_of(target):
         lead = cause.lead
-        lines += [_cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
+        lines += [cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
         lines += [f"      {dissection_words(lead)}"] if lead.where is not None else []
     lines += [f"  {line}" for line in (*headroom_lines(target), *hazard_lines(target))]
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]

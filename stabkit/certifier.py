@@ -20,11 +20,11 @@ from stabkit.certificate import Identity, from_json
 from stabkit.certify_job import CertifyJob
 from stabkit.collect import versions
 from stabkit.cross_check import cross_check
-from stabkit.notation import parse_parameter
 from stabkit.errors import StabkitError, TargetError, printable
 from stabkit.events import Checked, Counted, Ended, Event, Opened
 from stabkit.exhaustion import chunk_size, count
 from stabkit.floats import FORMATS
+from stabkit.notation import parse_parameter
 from stabkit.oracle import Definition, Oracle, oracle_for
 from stabkit.program import Program, confirm_batching, draws_random_numbers, require_device
 from stabkit.search.points import probe_points

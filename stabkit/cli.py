@@ -13,6 +13,7 @@ import click
 import stabkit
 from stabkit.cli_certify import certify
 from stabkit.cli_diagnose import diagnose
+from stabkit.cli_ghostwrite import ghostwrite
 from stabkit.cli_options import REPORT, deliver, exit_code_of, write
 from stabkit.cli_range import safe_range
 from stabkit.cli_request import about_targets, check_request, run_request, tell_unjudged, terminations_as_interrupts
@@ -34,6 +35,7 @@ main.add_command(table)
 main.add_command(safe_range)
 main.add_command(diagnose)
 main.add_command(certify)
+main.add_command(ghostwrite)
 
 
 @main.command()

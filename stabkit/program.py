@@ -174,7 +174,7 @@ class Caller:
         target = self.program.target
         _start_generators(self.program.seed, self.program.device)
         process = os.getpid()
-        values = [(p.name, _built(p, leaves)) for p in target.parameters]
+        values = [(p.name, built(p, leaves)) for p in target.parameters]
         positional = [v for _, v in values[: target.positional]]
         returned = self.function(*positional, **dict(values[target.positional :]), **target.constants)
         if os.getpid() != process:  # a child that the target forked goes no further
@@ -209,7 +209,8 @@ def draws_random_numbers(program: Program, points: Points) -> bool:
     return not same_bits(first.values, second.values)
 
 
-def _built(parameter: Parameter, leaves: Points) -> Any:
+def built(parameter: Parameter, leaves: Points) -> Any:
+    """What a target is called with for one parameter: a tensor, a Python value or a distribution of tensors."""
     if isinstance(parameter, Fixed):
         return parameter.domain.value
     if isinstance(parameter, Argument):

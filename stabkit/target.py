@@ -25,7 +25,8 @@ from stabkit.dependence import settled
 from stabkit.distribution import within_support
 from stabkit.domain import Argument, Between, Built, Fixed, Interval, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
-from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
+from stabkit.recording.address import address_of
+from stabkit.spec import USUAL_TOLERANCE, Spec, Status, Tolerance, stable
 
 LOWER = {"high": "low", "upper": "lower", "maximum": "minimum"}  # of two bounds that are told by their names
 
@@ -60,8 +61,7 @@ class Target:
         Raises:
             StabkitError: where a domain names what is not there or bounds nothing.
         """
-        objects = {p.name: p for p in self.parameters if isinstance(p, Built)}
-        return settled([within_support(a, objects) for a in leaves_of(self.parameters)])
+        return arguments_of(self.parameters)
 
     @property
     def guesses(self) -> tuple[Argument, ...]:
@@ -74,6 +74,16 @@ def with_tolerance(target: Target, bits: float | None, natural_scale: float | No
     own = target.tolerance
     given = Tolerance(own.bits if bits is None else bits, own.natural_scale if natural_scale is None else natural_scale)
     return replace(target, tolerance=given)
+
+
+def arguments_of(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
+    """The tensors of some parameters, with what their domains name settled.
+
+    Raises:
+        StabkitError: where a domain names what is not there or bounds nothing.
+    """
+    objects = {p.name: p for p in parameters if isinstance(p, Built)}
+    return settled([within_support(a, objects) for a in leaves_of(parameters)])
 
 
 def leaves_of(parameters: Sequence[Parameter]) -> Iterator[Argument]:
@@ -102,8 +112,8 @@ def _resolved(name: str, declared: Sequence[Parameter]) -> Target:
         return _from_zoo(name, declared)
     if catalog.is_meant(name):
         (entry,) = catalog.find(name).values()
-        return Target(name, entry.function, _redeclared(name, entry.parameters, declared))
-    return _of_callable(_callable(name), name, declared)
+        return Target(name, entry.function, redeclared(name, entry.parameters, declared))
+    return target_of(_callable(name), name, declared)
 
 
 def target_of(function: Callable[..., Any], name: str, declared: Sequence[Parameter]) -> Target:
@@ -127,15 +137,44 @@ def _of_callable(function: Callable[..., Any], name: str, declared: Sequence[Par
     return _with_signature(name, function, signature, declared)
 
 
+def target_for(thing: Spec | Callable[..., Any] | str, declared: Sequence[Parameter]) -> Target:
+    """A spec, a function or a name as a target; a function of the zoo brings its domains and its definition along.
+
+    Raises:
+        TargetError: where it cannot be found or called, or an argument is missing or unknown.
+    """
+    if isinstance(thing, str):
+        return resolve(thing, declared)
+    if not isinstance(thing, Spec) and not callable(thing):
+        raise TargetError(f"{thing!r:.60}", "cannot be called", "pass a function, an nn.Module, or a name")
+    spec = thing if isinstance(thing, Spec) else _spec_of(thing)
+    if spec is not None:
+        return _of_spec(spec, f"zoo:{spec.name}", declared)
+    return target_of(thing, address_of(thing).target, declared)  # type: ignore[arg-type]
+
+
+def _spec_of(function: Callable[..., Any]) -> Spec | None:
+    """The zoo's first entry of a function, if it has one."""
+    return next((spec for specs in zoo.families().values() for spec in specs if spec.function is function), None)
+
+
 def _from_zoo(name: str, declared: Sequence[Parameter]) -> Target:
     (spec,) = zoo.find(name)
-    parameters = _redeclared(name, spec.parameters, declared)
+    return _of_spec(spec, name, declared)
+
+
+def _of_spec(spec: Spec, name: str, declared: Sequence[Parameter]) -> Target:
+    parameters = redeclared(name, spec.parameters, declared)
     positional = sum(1 for p in parameters if not isinstance(p, Fixed))
     return Target(name, spec.function, parameters, positional, spec.definition, spec.constants, spec.status)
 
 
-def _redeclared(name: str, ready: Sequence[Parameter], declared: Sequence[Parameter]) -> tuple[Parameter, ...]:
-    """The parameters of what is ready made, those that the user declares replaced."""
+def redeclared(name: str, ready: Sequence[Parameter], declared: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The parameters of what is ready made, those that the user declares replaced.
+
+    Raises:
+        TargetError: where one is declared that it does not have.
+    """
     given = {p.name: p for p in declared}
     unknown = [n for n in given if n not in {p.name for p in ready}]
     if unknown:

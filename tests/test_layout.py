@@ -38,10 +38,12 @@ FLOORS = (
         "oracle",
         "judge",
     ),
+    ("strategies",),
     ("conditioning",),
     ("proof", "foresight", "verdicts"),
     ("verification",),
     ("space", "tallies", "closeup", "exhaustion"),
+    ("fuzzing",),
     ("sweep",),
     ("meaning", "headroom"),
     ("checks",),
@@ -53,7 +55,9 @@ FLOORS = (
     ("run", "certifying"),
     ("suites",),
     ("reports",),
-    ("cli_options", "cli_request", "cli_range", "cli_table", "cli_diagnose", "cli_certify", "cli"),
+    ("ghostwriter",),
+    ("cli_options", "cli_request", "cli_range", "cli_table", "cli_diagnose", "cli_certify", "cli_ghostwrite", "cli"),
+    ("pytest_plugin",),
     ("__main__",),
 )
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
