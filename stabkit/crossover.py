@@ -12,8 +12,8 @@ from torch import Tensor
 from stabkit.arithmetic.evaluate import flatten
 from stabkit.domain import Interval
 from stabkit.finding import Shift, number
-from stabkit.floats import shortest
-from stabkit.jumps import Crossing, Jump, Side
+from stabkit.floats import nearest, neighbours, shortest
+from stabkit.jumps import Crossing, Jump, Side, places_of
 from stabkit.program import Points, points_of_many
 from stabkit.search.boundaries import Boundary, boundaries, grid_of
 from stabkit.search.legal import moved_inside
@@ -44,7 +44,24 @@ def crossover(crossing: Crossing) -> float | None:
         if decided is None:
             break
         low, high = (middle, high) if decided == start else (low, middle)
-    return float(((low + high) / 2).mid())
+    return _plainest(low, high)
+
+
+def _plainest(low: arb, high: arb) -> float:
+    """The number of fewest digits between two."""
+    middle = float(((low + high) / 2).mid())
+    written = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
+    return next((x for x in written if low <= x <= high), middle)
+
+
+def band(crossing: Crossing, crossover: float | None) -> tuple[float, float]:
+    """The floats around all flips of the decision, those of the program and that of real arithmetic."""
+    ends = list(places_of(crossing))
+    if crossover is not None:
+        form = crossing.lines.form
+        close = torch.tensor([nearest(crossover, form)], dtype=form.dtype)
+        ends += [close.item(), neighbours(close, -1 if close.item() > crossover else 1).item()]
+    return min(ends), max(ends)
 
 
 def _decided(crossing: Crossing, place: arb) -> int | None:

@@ -14,21 +14,21 @@ import msgspec
 import torch
 
 from stabkit.checks import Failure
-from stabkit.crossover import crossover, shifts
+from stabkit.crossover import band, crossover, shifts
 from stabkit.domain import Interval, Tensors
 from stabkit.exact.steps import Step
 from stabkit.finding import SEVERITIES, Finding, number
 from stabkit.finding import Jump as Reported
 from stabkit.floats import shortest, ulp_error
 from stabkit.judge import Judgement, Kind
-from stabkit.jumps import Crossing, Jump, Side, places_of
+from stabkit.jumps import Jump, Side, crossing_at
 from stabkit.oracle import Oracle
 from stabkit.program import Points, draws_random_numbers, points_of, points_of_many
 from stabkit.search.boundaries import Boundary, boundaries, grid_of, lines_through, steps
 from stabkit.search.lines import Lines, Spot
 from stabkit.search.points import extremeness, probe_points
 from stabkit.search.screen import in_turns
-from stabkit.search.surroundings import relative_step, surroundings
+from stabkit.search.surroundings import relative_step
 from stabkit.search.switches import Switch
 from stabkit.sweep import Sweep
 from stabkit.verification import WORKING_BITS, Examiner, Sample, written
@@ -82,7 +82,7 @@ def _judged(lines: Lines, found: Iterable[Boundary], oracle: Oracle, until: floa
         tried = seen.setdefault((boundary.switch, lines.spots[boundary.line].label), [])
         if sum(map(bool, tried)) >= ENOUGH or tried[-FRUITLESS:] == [0] * FRUITLESS:
             continue
-        jumps = Crossing(lines, surroundings(lines, boundary), oracle).jumps()
+        jumps = crossing_at(lines, boundary, oracle).jumps()
         tried.append(len(jumps))
         yield from jumps
 
@@ -188,7 +188,7 @@ class JumpExaminer(Examiner):
         found = steps(line, grid) if self.switch is None else boundaries(line, grid, self.switch)
         home = int(line.at_home[0])
         for boundary in sorted(found, key=lambda b: abs(b.below - home))[:2]:
-            jumps = Crossing(line, surroundings(line, boundary), self.oracle).jumps() if self.oracle else []
+            jumps = crossing_at(line, boundary, self.oracle).jumps() if self.oracle else []
             if jumps:
                 return jumps
         return []
@@ -237,7 +237,7 @@ def reported(jump: Jump) -> Reported:
 
     with flint.ctx.workprec(WORKING_BITS):
         sides: tuple[Side, Side] = (jump.below, jump.above)
-        size = float(jump.size.mid())
+        size, middle = float(jump.size.mid()), crossover(crossing)
         return Reported(
             argument=crossing.spot.label,
             got=both(s.got[jump.index] for s in sides),
@@ -247,8 +247,8 @@ def reported(jump: Jump) -> Reported:
             slopes=both(crossing.native_slope(s) for s in sides),
             true_slopes=[number(float(crossing.slope(s).mid())) for s in sides],
             wrong=jump.wrong,
-            band=both(places_of(crossing)),
+            band=both(band(crossing, middle)),
             flips=crossing.around.flips,
-            crossover=number(crossover(crossing)),
+            crossover=number(middle),
             shifts=shifts(jump),
         )

@@ -28,8 +28,9 @@ from stabkit.floats import excess_bits, true_ulp
 from stabkit.judge import largest_difference, slope_scale
 from stabkit.oracle import Oracle
 from stabkit.program import sample_of
+from stabkit.search.boundaries import Boundary
 from stabkit.search.lines import Lines, Spot, at_value_ranks, value_ranks
-from stabkit.search.surroundings import Surroundings
+from stabkit.search.surroundings import MARGIN, Surroundings, farthest, reach_of, surroundings
 from stabkit.search.switches import Switch, decided
 from stabkit.verification import WORKING_BITS, Sample, number_names
 
@@ -144,50 +145,65 @@ class Crossing:
         arguments = self.lines.program.target.arguments
         return [a.name for a in arguments if not is_bool(a.domain) and not is_index(a.domain)]
 
-    def sample(self, index: int) -> Sample:
-        """The sample at one float of the surroundings."""
-        line, rank = self.around.boundary.line, self.around.ranks[index : index + 1]
-        return sample_of(self.lines.samples(rank * 0 + line, rank), 0)
-
-    def side(self, index: int) -> Side:
-        """One float of the surroundings."""
-        sample = self.sample(index)
-        got = self.around.reading.numbers[index].tolist()
-        return Side(sample, got, self.oracle.truth(sample, self.lines.form, self.differentiated))
-
     @cached_property
     def pair(self) -> tuple[Side, Side]:
         """The two neighbouring floats, each run by itself."""
-        return self._alone_at(self.around.ranks[self.around.at]), self._alone_at(self.around.ranks[self.around.at + 1])
+        below = int(self.around.ranks[self.around.at])
+        return self._alone_at(below), self._alone_at(below + 1)
 
-    def _alone_at(self, rank: Tensor) -> Side:
+    def _alone_at(self, rank: int) -> Side:
         """A float of the line, run by itself."""
-        line, ranks = torch.tensor([self.around.boundary.line]), rank.reshape(1)
-        got = self.lines.read(line, ranks, decisions=False).numbers[0].tolist()
-        sample = sample_of(self.lines.samples(line, ranks), 0)
+        got = self.lines.read(*self._row(rank), decisions=False).numbers[0].tolist()
+        sample = self._sample_at(rank)
         return Side(sample, got, self.oracle.truth(sample, self.lines.form, self.differentiated))
+
+    def _sample_at(self, rank: int) -> Sample:
+        return sample_of(self.lines.samples(*self._row(rank)), 0)
+
+    def _row(self, rank: int) -> tuple[Tensor, Tensor]:
+        return torch.tensor([self.around.boundary.line]), torch.tensor([rank])
 
     @cached_property
     def outside(self) -> tuple[Side, Side]:
-        """A float below and one above the band, and above and below where the decision flips on exact numbers."""
-        below, above = self.around.outside if self._flips(*self.around.outside) is not False else self._farthest
-        return self.side(below), self.side(above)
+        """A float below and one above all flips, the one of real arithmetic among them."""
+        below, above = self.ends or self._clear
+        return self._alone_at(below), self._alone_at(above)
 
     @property
-    def _farthest(self) -> tuple[int, int]:
-        return 0, len(self.around.ranks) - 1
-
-    def _flips(self, below: int, above: int) -> bool | None:
-        """Whether the decision differs on exact numbers between two floats; None where that cannot be told."""
-        if self.switch is None or self.switch.is_hidden:
-            return None
-        states = [decided(self.lines.program, self.sample(index), self.switch) for index in (below, above)]
-        return None if None in states else states[0] != states[1]
+    def _clear(self) -> tuple[int, int]:
+        """Places clear of the band of native flips."""
+        below, above = self.around.outside
+        return int(self.around.ranks[below]), int(self.around.ranks[above])
 
     @cached_property
-    def is_of_rounding(self) -> bool:
-        """Whether the decision only flips because its operands are rounded."""
-        return self._flips(*self.around.outside) is False and self._flips(*self._farthest) is False
+    def ends(self) -> tuple[int, int] | None:
+        """Places below and above all flips; None where only rounding makes the decision flip."""
+        low, high = self._clear
+        if self._flips(low, high) is not False:
+            return low, high
+        first, last = (int(r) for r in self.lines.ends[self.around.boundary.line])
+        reach = reach_of(self.lines.form, together=True)
+        while reach <= farthest(self.lines.form):
+            below, above = max(low - reach, first), min(high + reach, last)
+            if self._flips(below, above):
+                below, above = self._narrowed(below, above)
+                return min(low, below), max(high, above)
+            reach *= 8
+        return None
+
+    def _narrowed(self, below: int, above: int) -> tuple[int, int]:
+        """Two places between which the decision flips on exact numbers, drawn together."""
+        while above - below > 2 * MARGIN:
+            middle = (below + above) // 2
+            below, above = (below, middle) if self._flips(below, middle) else (middle, above)
+        return below, above
+
+    def _flips(self, below: int, above: int) -> bool | None:
+        """Whether the decision differs on exact numbers between two places; None where that cannot be told."""
+        if self.switch is None or self.switch.is_hidden:
+            return None
+        states = [decided(self.lines.program, self._sample_at(rank), self.switch) for rank in (below, above)]
+        return None if None in states else states[0] != states[1]
 
     def true(self, side: Side, index: int) -> Enclosure:
         """The true number at a side."""
@@ -229,7 +245,7 @@ class Crossing:
             return found or [j for k in slopes if (j := self._jump(k)) is not None]
 
     def _jump(self, index: int) -> Jump | None:
-        if not self._is_step(index) or not self.around.stands_out(index) or self.is_of_rounding:
+        if not self.may_jump(index) or self.ends is None:
             return None
         judged = self._beyond_truth(index) or self._own(index)
         if judged is None or not all(self.true(s, index).is_finite for s in self.pair):
@@ -238,6 +254,10 @@ class Crossing:
         jump = Jump(self, index, *self.pair, excess, severity, own)
         shown = self.switch is not None or self._is_no_rounding(jump)
         return jump if shown and self._is_there(jump) else None
+
+    def may_jump(self, index: int) -> bool:
+        """Whether the program makes a step that stands out."""
+        return self._is_step(index) and self.around.stands_out(index)
 
     def _is_step(self, index: int) -> bool:
         """Whether the number differs by more than what is tolerated of itself, between the floats and outside."""
@@ -272,7 +292,7 @@ class Crossing:
                 return False
         return True
 
-    def _further(self, start: Side, direction: int, jump: Jump) -> Tensor:
+    def _further(self, start: Side, direction: int, jump: Jump) -> list[int]:
         """Places at which the truth has moved by about a third of the step, or as far as half the number itself."""
         here = _number(start, self.spot)
         slope, size = abs(float(self.slope(start).mid())), abs(float(jump.size.mid()))
@@ -350,6 +370,17 @@ class Crossing:
             return natural
         name, _, _ = self.names[index].removeprefix("gradient:").partition("[")
         return slope_scale(side.truth.values[0], float(max(map(abs, flatten(side.sample[name])))), natural)
+
+
+def crossing_at(lines: Lines, boundary: Boundary, oracle: Oracle) -> Crossing:
+    """A boundary, with as many floats around it as lie between its native and its exact flips."""
+    found = Crossing(lines, surroundings(lines, boundary), oracle)
+    jumps = any(found.may_jump(k) for k in range(len(found.names)))
+    if not lines.program.batched or not jumps or found.ends is None:
+        return found
+    ranks = found.around.ranks
+    beyond = max(int(ranks[0]) - found.ends[0], found.ends[1] - int(ranks[-1]))
+    return Crossing(lines, surroundings(lines, boundary, beyond), oracle) if beyond > 0 else found
 
 
 def _number(side: Side, spot: Spot) -> float:

@@ -17,12 +17,19 @@ MOST_REACH = 2048
 WIDEST = 8  # by which factor the reach grows while flips are near its ends
 STANDS_OUT = 3.0  # times the steps of floats between which nothing flips
 CHANCE = 0.02  # of those steps may be as large, for a step to be put down to the decision that flips there
+MOST_BITS = 20
+MOST_WIDE = 2**17  # floats to both sides, where the flip of real arithmetic is far off
 MARGIN = 8  # floats beyond the band
 
 
 def reach_of(form: Format, together: bool) -> int:
     """Floats to both sides that are looked at: a sixteenth of a binade of halves, 2048 of longer floats."""
     return min(MOST_REACH if together else LONE_REACH, 1 << (form.precision - 4))
+
+
+def farthest(form: Format) -> int:
+    """Floats away from a native flip in which the flip of real arithmetic is looked for: an eighth of a binade."""
+    return 1 << min(form.precision - 4, MOST_BITS)
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,15 @@ class Surroundings:
         return max(self.first - MARGIN, 0), min(self.last + 1 + MARGIN, len(self.ranks) - 1)
 
 
-def surroundings(lines: Lines, boundary: Boundary) -> Surroundings:
-    """The floats around a boundary, more of them while its decision still flips near their ends."""
+def surroundings(lines: Lines, boundary: Boundary, beyond: int = 0) -> Surroundings:
+    """The floats around a boundary, more of them while its decision still flips near their ends.
+
+    Args:
+        beyond: how many more floats there are to a flip that is known.
+    """
     reach = reach_of(lines.form, lines.program.batched)
+    if beyond:
+        return _within(lines, boundary, min(2 * (reach + beyond), MOST_WIDE))
     found = _within(lines, boundary, reach)
     for wider in range(1, WIDEST.bit_length() if lines.program.batched else 1):
         clear = reach << (wider - 1)
