@@ -21,6 +21,7 @@ from stabkit.reports.causes import (
     written,
 )
 from stabkit.reports.headroom import place_of, room_words
+from stabkit.reports.jumps import jump_lines
 from stabkit.reports.tables import groups, shown
 
 from stabkit.finding import SEVERITIES, Result, TargetResult, count
@@ -103,5 +104,6 @@ def _template() -> Template:
     }
     sections = sorted(file.name for file in folder.iterdir() if file.name.startswith("section-"))
     environment.globals |= {"scores": scores, "counted": counted, "sections": sections}
-    environment.globals |= {"dissection_words": dissection_words, "place_of": place_of, "room_words": room_words}
+    environment.globals |= {"dissection_words": dissection_words, "jump_lines": jump_lines}
+    environment.globals |= {"place_of": place_of, "room_words": room_words}
     return environment.get_template("page.html")

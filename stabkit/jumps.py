@@ -300,10 +300,8 @@ class Crossing:
         distances = [min(size / (3 * slope), most)] if slope * most * 3 > size else [most / 64, most / 8, most]
         low, high = (int(r) for r in self.lines.ends[self.around.boundary.line])
         places = torch.tensor([here + direction * d for d in distances], dtype=torch.float64)
-        ranks: Tensor = value_ranks(
-            places.clamp(-self.lines.form.largest, self.lines.form.largest).to(self.lines.form.dtype)
-        )
-        return ranks.clamp(low, high)
+        ranks = value_ranks(places.to(self.lines.form.dtype)).clamp(low, high)
+        return [int(r) for r in ranks]
 
     def _beyond_truth(self, index: int) -> tuple[float, Severity, bool] | None:
         """How far the step outside the band is off the one of the truth."""
