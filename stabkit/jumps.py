@@ -376,9 +376,10 @@ def crossing_at(lines: Lines, boundary: Boundary, oracle: Oracle) -> Crossing:
     jumps = any(found.may_jump(k) for k in range(len(found.names)))
     if not lines.program.batched or not jumps or found.ends is None:
         return found
-    ranks = found.around.ranks
-    beyond = max(int(ranks[0]) - found.ends[0], found.ends[1] - int(ranks[-1]))
-    return Crossing(lines, surroundings(lines, boundary, beyond), oracle) if beyond > 0 else found
+    ranks, (low, high) = found.around.ranks, found.ends
+    here = int(ranks[found.around.at])
+    far = max(here - low, high - here)
+    return Crossing(lines, surroundings(lines, boundary, far), oracle) if far > len(ranks) // 4 else found
 
 
 def _number(side: Side, spot: Spot) -> float:

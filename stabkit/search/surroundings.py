@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,10 @@ class Surroundings:
         alike = int((steps[quiet] * STANDS_OUT >= steps[self.at]).sum())
         return alike <= (0 if self.boundary.switch is None else CHANCE * int(quiet.sum()))
 
+    def is_whole(self, clear: int) -> bool:
+        """Whether the band ends well inside the stretch, and the program decides differently on both sides of it."""
+        return self.at - self.first < clear and self.last - self.at < clear and self.flips % 2 == 1
+
     @property
     def _flipping(self) -> Tensor:
         """Between which floats any decision flips, [R - 1]."""
@@ -81,14 +86,12 @@ def surroundings(lines: Lines, boundary: Boundary, beyond: int = 0) -> Surroundi
         beyond: how many more floats there are to a flip that is known.
     """
     reach = reach_of(lines.form, lines.program.batched)
-    if beyond:
-        return _within(lines, boundary, min(2 * (reach + beyond), MOST_WIDE))
+    reach = min(2 * (reach + beyond), MOST_WIDE) if beyond else reach
+    widest = min(reach * WIDEST, MOST_WIDE) if lines.program.batched else reach
     found = _within(lines, boundary, reach)
-    for wider in range(1, WIDEST.bit_length() if lines.program.batched else 1):
-        clear = reach << (wider - 1)
-        if found.at - found.first < clear // 2 and found.last - found.at < clear // 2:
-            break
-        found = _within(lines, boundary, reach << wider)
+    while reach < widest and not found.is_whole(reach // 2):
+        reach *= 2
+        found = _within(lines, boundary, reach)
     return found
 
 
@@ -137,4 +140,8 @@ def _band(flips: list[int], at: int, gap: int) -> tuple[int, int, int]:
         first -= 1
     while last < len(flips) - 1 and flips[last + 1] - flips[last] <= gap:
         last += 1
+    if (last - first) % 2 and len(flips) > last - first + 1:  # both sides decide alike: one more flip belongs to them
+        before = flips[first] - flips[first - 1] if first else math.inf
+        after = flips[last + 1] - flips[last] if last < len(flips) - 1 else math.inf
+        first, last = (first - 1, last) if before < after else (first, last + 1)
     return flips[first], flips[last], last - first + 1
