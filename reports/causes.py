@@ -48,9 +48,10 @@ def causes_of(target: TargetResult) -> list[Cause]:
 
 
 def _grouped(findings: Iterable[Finding]) -> list[Cause]:
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
     for f in findings:
-        groups.setdefault((f.code, f.cause), []).append(f)
+        switch = f"{f.where} {f.jump.argument}" if f.jump is not None else ""  # each switch is a cause of its own
+        groups.setdefault((f.code, f.cause, switch), []).append(f)
     return [Cause(tuple(fs)) for fs in groups.values()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from stabkit.reports.causes import Cause, causes_of, counted, outcome_words, verdict_words, witness_words
+from stabkit.reports.jumps import jump_lines
 
 from stabkit.finding import Result, TargetResult, count
 
@@ -25,7 +26,8 @@ def _section(target: TargetResult) -> list[str]:
         return []
     rows = [_row(c) for c in causes_of(target)]
     table = ["| | claim | dtypes | result | at | cause |", "|---|---|---|---|---|---|", *rows, ""] if rows else []
-    return [f"### {_code(target.target)}: {plain(verdict_words(target))}", "", *table]
+    jumps = [f"- {c.lead.code}: {plain('; '.join(words))}" for c in causes_of(target) if (words := jump_lines(c.lead))]
+    return [f"### {_code(target.target)}: {plain(verdict_words(target))}", "", *table, *jumps, *([""] if jumps else [])]
 
 
 def _row(cause: Cause) -> str:

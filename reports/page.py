@@ -22,6 +22,7 @@ from stabkit.reports.causes import (
 )
 from stabkit.reports.hazards import hazard_lines
 from stabkit.reports.headroom import place_of, room_words
+from stabkit.reports.jumps import jump_lines
 from stabkit.reports.tables import groups, shown
 
 from stabkit.finding import SEVERITIES, Result, TargetResult, count
@@ -104,6 +105,10 @@ def _template() -> Template:
     }
     sections = sorted(file.name for file in folder.iterdir() if file.name.startswith("section-"))
     environment.globals |= {"scores": scores, "counted": counted, "sections": sections}
-    environment.globals |= {"dissection_words": dissection_words, "hazard_lines": hazard_lines}
+    environment.globals |= {
+        "dissection_words": dissection_words,
+        "hazard_lines": hazard_lines,
+        "jump_lines": jump_lines,
+    }
     environment.globals |= {"place_of": place_of, "room_words": room_words}
     return environment.get_template("page.html")

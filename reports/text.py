@@ -17,6 +17,7 @@ from stabkit.reports.causes import (
 )
 from stabkit.reports.hazards import hazard_lines
 from stabkit.reports.headroom import headroom_lines
+from stabkit.reports.jumps import jump_lines
 
 from stabkit.finding import Result, TargetResult, count
 
@@ -136,7 +137,8 @@ def _target_in_full(target: TargetResult) -> list[str]:
     for cause in causes_of(target):
         lead = cause.lead
         lines += [cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
-        lines += [f"      {dissection_words(lead)}"] if lead.where is not None else []
+        lines += [f"      {words}" for words in jump_lines(lead)]
+        lines += [f"      {dissection_words(lead)}"] if lead.where is not None and lead.jump is None else []
     lines += [f"  {line}" for line in (*headroom_lines(target), *hazard_lines(target))]
     open_ends = [v for v in target.verdicts if v.verdict in ("unresolved", "not_applicable")]
     lines += [f"  {v.claim} [{SHORT_DTYPES[v.dtype]}] {v.verdict.replace('_', ' ')}: {v.reason}" for v in open_ends]

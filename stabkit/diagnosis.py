@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import msgspec
 from stabkit.arithmetic.enclosure import UNDEFINED
 from stabkit.arithmetic.evaluate import flatten
 from stabkit.checks import Claim, Failure, kind_of, symptom_of
-from stabkit.domain import Argument, Built, Fixed, Parameter, at_point
+from stabkit.domain import Argument, Built, Fixed, Parameter, Tensors, at_point
 from stabkit.exact.cause import HINTS
 from stabkit.exact.place import near
 from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
@@ -51,7 +51,7 @@ class Diagnosis:
         """One finding for each cause, errors first."""
         found: dict[str, Finding] = {}
         for failure in failures:
-            for finding in self._of_failure(failure):
+            for finding in replace(self, swept=failure.swept or self.swept)._of_failure(failure):
                 known = found.get(finding.id)
                 found[finding.id] = finding if known is None else _merged(known, finding)
         return sorted(found.values(), key=_rank)
@@ -138,7 +138,7 @@ class Diagnosis:
         form, guesses = swept.program.form, swept.program.target.guesses
         severity: Severity = "warning" if guesses and judgement.severity == "error" else judgement.severity or "note"
         by_property = oracle is None or (oracle.name != "reference" and not judgement.truth.is_finite)
-        return Finding(
+        finding = Finding(
             id=self._identity(kind_of(judgement.of), cause),
             code=self.claim.code,
             claim=self.claim.name,
@@ -163,6 +163,7 @@ class Diagnosis:
             hint=HINTS.get(cause, "") + _how_to_confirm(guesses),
             repro=_repro(swept, sample, self.options),
         )
+        return swept.examiner.enriched(finding, sample)
 
     def _where(self, sample: Sample, judgement: Judgement) -> Place | None:
         """The line of the program that went wrong at a witness, and its operation."""
@@ -233,21 +234,26 @@ def _how_to_confirm(guesses: Sequence[Argument]) -> str:
 
 def _repro(swept: Sweep, sample: Sample, options: Sequence[str]) -> str:
     """The shell command that audits exactly the witness."""
-    target = swept.program.target
-    pinned = [_pinned(p, sample, swept.program.form) for p in target.parameters]
+    target, spans = swept.program.target, swept.examiner.spans(sample)
+    pinned = [_pinned(p, sample, swept.program.form, spans) for p in target.parameters]
     arguments = [part for p in pinned for part in ("--arg", str(p))]
     return shlex.join(["stabkit", "audit", target.name, *arguments, "--dtype", swept.program.form.name, *options])
 
 
-def _pinned(parameter: Parameter, sample: Sample, form: Format) -> Parameter:
+def _pinned(parameter: Parameter, sample: Sample, form: Format, spans: Mapping[str, Tensors]) -> Parameter:
     if isinstance(parameter, Fixed):
         return parameter
     if isinstance(parameter, Built):
-        return replace(parameter, arguments=tuple(_pinned_argument(a, sample, form) for a in parameter.arguments))
-    return _pinned_argument(parameter, sample, form)
+        return replace(
+            parameter, arguments=tuple(_pinned_argument(a, sample, form, spans) for a in parameter.arguments)
+        )
+    return _pinned_argument(parameter, sample, form, spans)
 
 
-def _pinned_argument(argument: Argument, sample: Sample, form: Format) -> Argument:
+def _pinned_argument(argument: Argument, sample: Sample, form: Format, spans: Mapping[str, Tensors]) -> Argument:
+    if argument.name in spans:
+        return replace(argument, domain=spans[argument.name], guessed=False)
+
     def short(value: Any) -> Any:
         return (
             [short(v) for v in value]

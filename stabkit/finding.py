@@ -63,8 +63,8 @@ class Jump(msgspec.Struct, frozen=True):
         ulps: the same in ulps of the value.
         slopes, true_slopes: below and above, by the argument.
         wrong: the side that is further from the truth, `below`, `above` or `both`.
-        band: the first and the last value at which the switch flips.
-        flips: how often it does.
+        band: floats around all flips of the switch, the program's and the one of real arithmetic.
+        flips: how often it flips in the program.
         crossover: where it would flip in real arithmetic; None where that is not known.
         shifts: place and size at other values of the other arguments.
     """

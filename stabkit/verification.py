@@ -14,12 +14,12 @@ from flint import arb
 from stabkit.arithmetic.enclosure import UNRESOLVED, Enclosure, State
 from stabkit.arithmetic.evaluate import Truth, flatten
 from stabkit.conditioning import conditioning
-from stabkit.domain import Argument
+from stabkit.domain import Argument, Tensors
 from stabkit.errors import DefinitionError
 from stabkit.exact.cause import blamed_step, cause_of
 from stabkit.exact.shadow import Pair, side_by_side
 from stabkit.exact.steps import Step
-from stabkit.finding import number
+from stabkit.finding import Finding, number
 from stabkit.floats import FORMATS, Format, shortest
 from stabkit.foresight import foresee
 from stabkit.judge import Judgement, Kind, judge, largest_difference, slope_scale
@@ -80,6 +80,14 @@ class Examiner:
         if judgement.kind is Kind.UNDEFINED:
             return None
         return blamed_step(self.operations(sample), judgement.got, judgement.of.startswith("gradient"))
+
+    def spans(self, sample: Sample) -> Mapping[str, Tensors]:
+        """Domains that a reproduction gives to arguments in place of their values at a witness; none."""
+        return {}
+
+    def enriched(self, finding: Finding, sample: Sample) -> Finding:
+        """What else an examiner has to say about a finding at its witness; nothing."""
+        return finding
 
     def doubtful(self, samples: Sequence[Sample], errors_only: bool) -> list[bool]:
         """Which samples, run together, might fail: all that is not settled at little cost each."""
@@ -281,11 +289,16 @@ def written(sample: Sample, form: Format) -> dict[str, Any]:
 
 def numbers_of(program: Program, outcome: Outcome, row: int) -> dict[str, float]:
     """The numbers of one sample by what they are: `value`, `value[i]`, `gradient:NAME[i,j]`."""
-    values = outcome.values[row].double().tolist()
-    found = {_value_name(j, len(values)): v for j, v in enumerate(values)}
-    for name, slopes in outcome.gradients.items():
-        found |= {_slope_name(program, name, k): g for k, g in enumerate(slopes[row].double().flatten().tolist())}
-    return found
+    rows = [outcome.values[row], *(g[row] for g in outcome.gradients.values())]
+    numbers = [x for part in rows for x in part.double().flatten().tolist()]
+    return dict(zip(number_names(program, outcome.values.shape[1], list(outcome.gradients)), numbers, strict=True))
+
+
+def number_names(program: Program, components: int, differentiated: Sequence[str]) -> list[str]:
+    """What the numbers of a sample are: its values, then the slopes by those arguments, element by element."""
+    sizes = {a.name: math.prod(a.shape) for a in program.target.arguments}
+    slopes = [_slope_name(program, name, k) for name in differentiated for k in range(sizes[name])]
+    return [*(_value_name(j, components) for j in range(components)), *slopes]
 
 
 def _value_name(component: int, components: int) -> str:

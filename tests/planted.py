@@ -8,25 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from planted_forms import FORMS
+from planted_jumps import JUMPS, softplus, stable_softplus
 from planting import Planted
 from torch import Tensor
 
 from stabkit.arithmetic import Number, NumberSystem
 
 
-def softplus(ctx: NumberSystem, x: Number) -> Number:
-    """log(1 + exp x)."""
-    return ctx.log(1 + ctx.exp(x))
-
-
 def naive_softplus(x: Tensor) -> Tensor:
     """Overflows beyond x = log(max)."""
     return torch.log(1 + torch.exp(x))
-
-
-def stable_softplus(x: Tensor) -> Tensor:
-    """The same without overflow or absorption."""
-    return torch.logaddexp(x, torch.zeros_like(x))
 
 
 def wide_softplus(x: Tensor) -> Tensor:
@@ -242,4 +233,5 @@ PLANTED = (
     Planted("is_deterministic", alternates, draws_from_the_generator, ("x=[-1,1]",)),
     Planted("is_deterministic", counts_its_calls, draws_from_the_generator, ("x=[-1,1]",)),
     *FORMS,
+    *JUMPS,
 )  # fmt: skip

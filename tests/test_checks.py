@@ -70,6 +70,8 @@ def test_codes_and_names_are_unique_and_stable() -> None:
         "matches_reference": "STB501",
         "properties_hold": "STB601",
         "guards_do_not_bind": "STB602",
+        "is_continuous": "STB701",
+        "gradient_is_continuous": "STB702",
     }
 
 

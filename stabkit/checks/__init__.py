@@ -25,6 +25,8 @@ NAMES = (
     "matches_reference",
     "properties_hold",
     "guards_do_not_bind",
+    "is_continuous",
+    "gradient_is_continuous",
 )
 
 
@@ -43,7 +45,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Failure:
-    """Failed numbers of one claim that look alike: of the value or of the gradient, with the same symptom."""
+    """Failed numbers of one claim that look alike: of the value or of the gradient, with the same symptom.
+
+    Attributes:
+        swept: samples and examiner of its own, where the judgements are not those of the sweep.
+    """
 
     of: str
     symptom: str
@@ -51,6 +57,7 @@ class Failure:
     cause: str | None = None
     severity: Severity = "error"
     note: str = ""
+    swept: Sweep | None = None
 
 
 @dataclass(frozen=True)
