@@ -21,6 +21,7 @@ import torch
 from stabkit import catalog, zoo
 from stabkit.domain import Argument, Built, Fixed, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
+from stabkit.properties import Property, check_property
 from stabkit.spec import USUAL_TOLERANCE, Status, Tolerance, stable
 
 
@@ -36,6 +37,7 @@ class Target:
         definition: a zoo entry's definition, or None.
         status: a zoo entry's label.
         tolerance: what its errors are measured by.
+        properties: what is declared of it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Target:
     constants: Mapping[str, Any] = field(default_factory=dict)
     status: Status = stable
     tolerance: Tolerance = USUAL_TOLERANCE
+    properties: tuple[Property, ...] = ()
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -63,6 +66,17 @@ def with_tolerance(target: Target, bits: float | None, natural_scale: float | No
     own = target.tolerance
     given = Tolerance(own.bits if bits is None else bits, own.natural_scale if natural_scale is None else natural_scale)
     return replace(target, tolerance=given)
+
+
+def with_properties(target: Target, declared: Sequence[Property]) -> Target:
+    """The target with what is declared of it.
+
+    Raises:
+        PropertyError: where a property does not fit its arguments.
+    """
+    for fact in declared:
+        check_property(fact, target.arguments)
+    return replace(target, properties=tuple(dict.fromkeys(declared)))
 
 
 def leaves_of(parameters: Sequence[Parameter]) -> Iterator[Argument]:
