@@ -125,7 +125,7 @@ class Diagnosis:
 
         looked, rounds = (THRIFTY_EXTENTS, THRIFTY_ROUNDS) if self._is_thrifty else (EXTENTS, ROUNDS)
         probe = Probe(fails, doubtful, looked, self._is_late)
-        return extents(sample, self.swept.arguments, self.swept.program.form, probe, rounds)
+        return extents(sample, examiner.axes, self.swept.program.form, probe, rounds)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self.deadline

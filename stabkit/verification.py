@@ -156,6 +156,11 @@ class Examiner:
         outcome, exact = self.program.run(points), sample_of(points, 0)
         return exact, [] if bool(outcome.raised[0]) else self.judge_row(exact, outcome, 0, 0)
 
+    @property
+    def axes(self) -> Sequence[Argument]:
+        """The arguments along which a failure can be followed while the others stay."""
+        return self.program.target.arguments
+
     def details(self, sample: Sample, judgement: Judgement) -> Mapping[str, Any]:
         """What a finding says of a failed number beyond the usual, by the names of its fields."""
         return {}

@@ -269,7 +269,7 @@ def log_cosh(ctx: NumberSystem, x: Number) -> Number:
 
 
 def log_cosh_by_softplus(x: Tensor) -> Tensor:
-    """Cancels around 0: negative, and not even."""
+    """Cancels around 0, on one side more than on the other."""
     return x + torch.log1p(torch.exp(-2 * x)) - math.log(2)
 
 
@@ -277,10 +277,19 @@ def right_log_cosh(x: Tensor) -> Tensor:
     return torch.log1p(2 * torch.sinh(x / 2) ** 2)
 
 
+def difference_of_means(x: Tensor) -> Tensor:
+    """A variance that cancels, and comes out negative."""
+    return (x * x).mean(-1) - x.mean(-1) ** 2
+
+
+def mean_of_squares(x: Tensor) -> Tensor:
+    return ((x - x.mean(-1, keepdim=True)) ** 2).mean(-1)
+
+
 def guarded_softmax(logits: Tensor) -> Tensor:
-    """The eps in the denominator is felt when all logits are small."""
+    """The one in the denominator is felt when all logits are small."""
     powers = torch.exp(logits)
-    return -torch.log(powers[..., 0] / (powers.sum(-1) + 1e-3))
+    return -torch.log(powers[..., 0] / (powers.sum(-1) + 1))
 
 
 def right_softmax(logits: Tensor) -> Tensor:
@@ -288,8 +297,8 @@ def right_softmax(logits: Tensor) -> Tensor:
 
 
 def steps_back(x: Tensor) -> Tensor:
-    """Falls by a tenth where its halves meet."""
-    return torch.where(x < 1, x, 0.9 + torch.log(x))
+    """Falls by a half where its parts meet."""
+    return torch.where(x < 1, x, 0.5 + torch.log(x))
 
 
 def steps_on(x: Tensor) -> Tensor:
@@ -344,10 +353,10 @@ PLANTED = (
     Planted("gradient_is_alive", saturated_correction, right_correction, ("x=[2,30]",), log_slope_of_tanh),
     Planted("gradient_is_alive", saturated_and_clamped, right_correction, ("x=[2,30]",)),
     Planted("gradient_is_alive", detached_target, remembers_the_half, ("x=[-9,9]", "y=[-9,9]"), squared_error),
-    Planted("properties_hold", log_cosh_by_softplus, right_log_cosh, ("x=[-5,5]",), log_cosh, ("value >= 0",)),
+    Planted("properties_hold", difference_of_means, mean_of_squares, ("x=[10,11]@[*,3]",), None, ("value >= 0",)),
     Planted("properties_hold", log_cosh_by_softplus, right_log_cosh, ("x=[-5,5]",), log_cosh, ("even(x)",)),
     Planted(
-        "properties_hold", guarded_softmax, right_softmax, ("logits=[-20,20]@[*,3]",), None,
+        "properties_hold", guarded_softmax, right_softmax, ("logits=[-1,1]@[*,3]",), None,
         ("shift_invariant(logits)",),
     ),
     Planted("properties_hold", steps_back, steps_on, ("x=[0.1,9]",), None, ("increasing(x)",)),

@@ -37,7 +37,7 @@ FLOORS = (
         "judge",
     ),
     ("conditioning",),
-    ("proof", "foresight"),
+    ("proof", "foresight", "arrangements"),
     ("verification",),
     ("sweep",),
     ("meaning", "headroom", "numbness", "counterexamples"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from stabkit.checks import Claim, Failure, grouped, without_gradient, without_truth
 from stabkit.checks.matches_reference import mismatches
+from stabkit.exact.cause import cause_of
 from stabkit.exact.shadow import Pair
 from stabkit.judge import Judgement, Kind
 from stabkit.numbness import numbness
@@ -41,9 +42,13 @@ class _Coroner(Examiner):
         return exact, dead or replace(here, kind=Kind.RIGHT, severity=None)
 
     def cause(self, sample: Sample, judgement: Judgement, pairs: Sequence[Pair] | None = None) -> str:
-        """Why; where no operation has rounded it away, it was cut."""
+        """Why; what goes wrong backward may stem from what the value lost, and where nothing is lost it was cut."""
         found = super().cause(sample, judgement, pairs)
-        return "detached" if found in UNTRACED else found
+        if found not in UNTRACED:
+            return found
+        steps = self.operations(sample) if pairs is None else pairs
+        forward = cause_of(steps, self.program.form, judgement.got, in_gradient=False, also_in_float64=False)
+        return "detached" if forward in UNTRACED else forward
 
     def details(self, sample: Sample, judgement: Judgement) -> Mapping[str, Any]:
         """Where else it is dead, and how far it is to where it is not."""
@@ -82,10 +87,20 @@ def _dead(sweep: Sweep) -> tuple[Judgement, ...]:
     return tuple(j for j in found if _argument_of(j) in alive)  # another formula may not use an argument at all
 
 
-def still_alive(sweep: Sweep, wrong: Iterable[Judgement]) -> list[Judgement]:
-    """Those of some wrong slopes that belong to no dead gradient."""
-    dead = {(j.row, j.of) for j in _dead(sweep)} if applies(sweep) is None else set()
-    return [j for j in wrong if (j.row, j.of) not in dead]
+def still_alive(sweep: Sweep, wrong: Sequence[Judgement]) -> Sequence[Judgement]:
+    """Those of some wrong slopes that belong to no dead gradient, nor are zeros of an argument that has one."""
+    dead = {_argument_of(j) for j in _dead(sweep)} if applies(sweep) is None else set()
+    if not dead:
+        return wrong
+    alive = {_argument_of(j) for j in sweep.judgements if j.of.startswith("gradient") and j.got != 0}
+    graves = {(j.row, j.of) for j in _dead(sweep)}
+
+    def is_of_the_dead(j: Judgement) -> bool:
+        argument = _argument_of(j)
+        same = argument in dead and j.got == 0 and (j.kind is Kind.INACCURATE or argument not in alive)
+        return same or (j.row, j.of) in graves
+
+    return [j for j in wrong if not is_of_the_dead(j)]
 
 
 def examiner(sweep: Sweep) -> Examiner:
