@@ -157,7 +157,9 @@ def breach(program: Program, fact: Property, arrangement: Arrangement) -> Breach
         if arrangement.there is not None:
             wobble = torch.maximum(wobble, _conditioning(program, rows_at(arrangement.there, suspects)))
         explained = (u * (size[suspects] + wobble)).clamp(min=least)
-        chosen[suspects] = torch.log2(excess[suspects].clamp(min=0) / explained).nan_to_num(-math.inf, math.inf)
+        lost = torch.log2(excess[suspects].clamp(min=0) / explained).nan_to_num(-math.inf, math.inf)
+        finite = (got.isfinite() & other.isfinite())[suspects]  # where one is not, nothing explains it
+        chosen[suspects] = torch.where(finite, lost, bits[suspects])
     return Breach(got, other, chosen)
 
 

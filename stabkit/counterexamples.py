@@ -123,7 +123,7 @@ class Challenger(Examiner):
             broken |= (breach(self.program, self.fact, arrangement).bits > allowed).any(1)
         return broken.tolist()
 
-    def details(self, sample: Sample, judgement: Judgement) -> Mapping[str, Any]:
+    def details(self, sample: Sample, judgement: Judgement, late: bool) -> Mapping[str, Any]:
         """The property, and the other sample that breaks it."""
         found = None if self.fact.is_bound else self._first(sample, judgement.of)
         other = None if found is None else found[0].there

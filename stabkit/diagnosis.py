@@ -108,7 +108,7 @@ class Diagnosis:
             nearer = extremeness(sample, swept.arguments) <= extremeness(onset, swept.arguments)
             finding = self._finding(cause, judgement, sample, sample if nearer else onset)
             region, immaterial = self._extents(sample, judgement)
-            details = {} if self._is_late() else swept.examiner.details(sample, judgement)
+            details = swept.examiner.details(sample, judgement, self._is_late())
             return msgspec.structs.replace(finding, region=region, immaterial=immaterial, **details)
         return None
 

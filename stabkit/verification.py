@@ -161,8 +161,8 @@ class Examiner:
         """The arguments along which a failure can be followed while the others stay."""
         return self.program.target.arguments
 
-    def details(self, sample: Sample, judgement: Judgement) -> Mapping[str, Any]:
-        """What a finding says of a failed number beyond the usual, by the names of its fields."""
+    def details(self, sample: Sample, judgement: Judgement, late: bool) -> Mapping[str, Any]:
+        """What a finding says of a failed number beyond the usual, by the names of its fields; little if it is late."""
         return {}
 
     def is_off_alike_elsewhere(self, sample: Sample, judgement: Judgement) -> bool:

@@ -50,9 +50,9 @@ class _Coroner(Examiner):
         forward = cause_of(steps, self.program.form, judgement.got, in_gradient=False, also_in_float64=False)
         return "detached" if forward in UNTRACED else forward
 
-    def details(self, sample: Sample, judgement: Judgement) -> Mapping[str, Any]:
+    def details(self, sample: Sample, judgement: Judgement, late: bool) -> Mapping[str, Any]:
         """Where else it is dead, and how far it is to where it is not."""
-        return {"dead": numbness(self, sample, _argument_of(judgement), _is_dead)}
+        return {} if late else {"dead": numbness(self, sample, _argument_of(judgement), _is_dead)}
 
 
 def _argument_of(judgement: Judgement) -> str:
