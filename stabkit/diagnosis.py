@@ -32,8 +32,8 @@ from stabkit.verification import Sample, written
 
 SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
 TRIES, THRIFTY_TRIES = 80, 30
-EXTENTS, THRIFTY_EXTENTS = 60, 16  # numbers judged to see how far a failure extends
-THRIFTY_ROUNDS = 2
+EXTENTS, FEWER_EXTENTS = 56, 20  # samples judged to see how far a failure extends: an error, and others
+FEWER_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,9 @@ class Diagnosis:
             again = examiner.judge_alone(candidate, judgement.of)
             return again is not None and _alike(again[1], judgement)
 
-        def doubtful(candidates: list[Sample]) -> list[bool]:
-            return examiner.doubtful(candidates, judgement.severity == "error")
-
-        looked, rounds = (THRIFTY_EXTENTS, THRIFTY_ROUNDS) if self._is_thrifty else (EXTENTS, ROUNDS)
-        probe = Probe(fails, doubtful, looked, self._is_late)
+        grave = judgement.severity == "error" and not self._is_thrifty
+        looked, rounds = (EXTENTS, ROUNDS) if grave else (FEWER_EXTENTS, FEWER_ROUNDS)
+        probe = Probe(fails, looked, self._is_late)
         return extents(sample, examiner.axes, self.swept.program.form, probe, rounds)
 
     def _is_late(self) -> bool:

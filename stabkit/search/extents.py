@@ -16,7 +16,7 @@ from stabkit.search.places import at, filled, places_in, replaced
 
 Sample = dict[str, Any]
 
-BETWEEN = 16  # points of a finer grid
+BETWEEN = 15  # points of a finer grid
 ROUNDS = 3  # of grids: after powers of four two finer ones tell about three digits
 FINEST = 8  # bits of the significand that an end is told to
 MOST_AXES = 6
@@ -35,13 +35,11 @@ class Probe:
 
     Attributes:
         fails: whether a sample fails as the witness does.
-        doubtful: which of several samples might fail; the others surely do not.
         left: samples that may still be tried.
         late: whether the time is over.
     """
 
     fails: Callable[[Sample], bool]
-    doubtful: Callable[[list[Sample]], list[bool]]
     left: int
     late: Callable[[], bool] = lambda: False
 
@@ -58,8 +56,7 @@ class Probe:
 
     def until(self, samples: list[Sample]) -> list[bool]:
         """Which fail, from the first on, when all do up to some sample and none beyond: found by bisection."""
-        doubts = self.doubtful(samples)
-        low, high = 0, doubts.index(False) if False in doubts else len(samples)
+        low, high = 0, len(samples)
         while low < high:
             middle = (low + high) // 2
             low, high = (middle + 1, high) if self.tried(samples[middle]) else (low, middle)
@@ -67,7 +64,7 @@ class Probe:
 
     def everywhere(self, samples: list[Sample]) -> bool:
         """Whether all fail."""
-        return all(self.doubtful(samples)) and all(self.tried(s) for s in samples)
+        return all(self.tried(s) for s in samples)
 
 
 def extents(
@@ -159,7 +156,7 @@ def edge(
     Args:
         holds: at which of several distances, ascending, it does; it does at 0.
         reach: the largest distance.
-        rounds: of grids, each sixteen times finer than the one before.
+        rounds: of grids, each finer than the one before.
         finest: gap between the two at which to stop.
 
     Example:
