@@ -32,7 +32,7 @@ from stabkit.verification import Sample, written
 
 SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
 TRIES, THRIFTY_TRIES = 80, 30
-EXTENTS, FEWER_EXTENTS = 56, 20  # samples judged to see how far a failure extends: an error, and others
+EXTENTS, FEWER_EXTENTS = 40, 16  # samples judged to see how far a failure extends: an error, and others
 FEWER_ROUNDS = 2
 
 
