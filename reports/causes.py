@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stabkit.finding import SEVERITIES, Finding, TargetResult
+from stabkit.finding import SEVERITIES, Dead, Extent, Finding, TargetResult
 
 SHORT_DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64"}
 
@@ -75,6 +76,36 @@ def witness_words(finding: Finding) -> str:
     return ", ".join(f"{name}={written(value)}" for name, value in finding.witness.items())
 
 
+def reach_words(finding: Finding) -> str:
+    """How far it goes on failing around the witness: `fails for x from -30 to -17.3; y does not matter`."""
+    axes = [_extent_words(e) for e in finding.region]
+    alone = " (one at a time)" if len(axes) > 1 else ""
+    parts = ["fails for " + ", ".join(axes) + alone] if axes else []
+    if finding.immaterial:
+        names = finding.immaterial
+        *others, last = names
+        parts.append(f"{', '.join(others)} and {last} do not matter" if others else f"{last} does not matter")
+    if finding.dead is not None:
+        parts.append(_dead_words(finding.dead))
+    return "; ".join(parts)
+
+
+def _extent_words(extent: Extent) -> str:
+    if extent.whole:
+        return f"every {extent.argument}"
+    low, high = (_short(x) for x in (extent.low, extent.high))
+    return f"{extent.argument} near {low}" if low == high else f"{extent.argument} from {low} to {high}"
+
+
+def _dead_words(dead: Dead) -> str:
+    alive = f", alive at {dead.along}={_short(dead.nearest)}" if dead.along else ", alive nowhere along its axis"
+    return f"no gradient by {dead.argument} at {100 * dead.share:.3g}% of the floats{alive}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def place_words(finding: Finding) -> str:
     """The operation that went wrong and where it stands: `log, losses.py:12`."""
     place = finding.where
@@ -83,7 +114,11 @@ def place_words(finding: Finding) -> str:
 
 def dissection_words(finding: Finding) -> str:
     """The command that shows, line by line, what each operation loses at the witness."""
-    return finding.repro.replace("stabkit audit", "stabkit diagnose", 1)
+    words = shlex.split(finding.repro.replace("stabkit audit", "stabkit diagnose", 1))
+    while "--property" in words:
+        start = words.index("--property")
+        del words[start : start + 2]
+    return shlex.join(words)
 
 
 def verdict_words(target: TargetResult) -> str:
@@ -108,11 +143,23 @@ def outcome_words(finding: Finding) -> str:
     """What came out and what is true: `inf, true 54.762`."""
     if finding.got is None:
         return finding.hint.partition(":")[0]
+    if finding.breaks:
+        return _breach_words(finding)
     if finding.truth == "nan":
         return f"{written(finding.got)}, " + ("no truth known" if finding.certified else "and so it is in float64")
     got, true = _apart(finding.got, finding.truth)
     lost = f", {float(finding.excess_bits):.1f} bits lost" if finding.excess_bits is not None else ""
     return f"{got}, {TRUTH_WORDS.get(finding.claim, 'true')} {true}{lost}"
+
+
+def _breach_words(finding: Finding) -> str:
+    """What breaks a property: `0.9, but 1 at x=0.999: not increasing(x)`."""
+    got, other = _apart(finding.got, finding.truth)
+    if finding.neighbour is None:
+        return f"{got}, not {finding.breaks}"
+    changed = {n: v for n, v in finding.neighbour.items() if v != finding.witness.get(n)}
+    there = ", ".join(f"{n}={written(v)}" for n, v in changed.items())
+    return f"{got}, but {other} at {there}: not {finding.breaks}"
 
 
 TRUTH_WORDS = {"properties_hold": "in float64", "guards_do_not_bind": "without guards"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stabkit.reports.causes import Cause, causes_of, counted, outcome_words, verdict_words, witness_words
+from stabkit.reports.causes import Cause, causes_of, counted, outcome_words, reach_words, verdict_words, witness_words
 from stabkit.reports.jumps import jump_lines
 
 from stabkit.finding import Result, TargetResult, count
@@ -38,7 +38,7 @@ def _row(cause: Cause) -> str:
         cause.where,
         outcome_words(lead),
         _code(witness_words(lead)),
-        lead.cause,
+        "; ".join(w for w in (lead.cause, reach_words(lead)) if w),
     )
     return "| " + " | ".join(c if c.startswith("`") else plain(c) for c in cells) + " |"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from stabkit.reports.causes import (
@@ -12,6 +13,7 @@ from stabkit.reports.causes import (
     dissection_words,
     outcome_words,
     place_words,
+    reach_words,
     verdict_words,
     witness_words,
 )
@@ -96,7 +98,7 @@ def cause_line(cause: Cause) -> str:
     others = [n for n in cause.numbers if n != lead.of.partition("[")[0]]
     also = f"; also {', '.join(others)}" if others else ""
     at = f" at {witness_words(lead)}" if lead.got is not None else ""
-    why = f" {lead.cause}" if lead.cause else ""
+    why = f" {lead.cause}" if lead.cause and not lead.breaks else ""
     why += f" ({place_words(lead)})" if lead.where is not None else ""
     return f"  {MARKS[lead.severity]} {lead.code} {lead.of} = {outcome_words(lead)}{at} [{cause.where}]{why}{also}"
 
@@ -136,7 +138,9 @@ def _target_in_full(target: TargetResult) -> list[str]:
     )
     for cause in causes_of(target):
         lead = cause.lead
-        lines += [cause_line(cause), f"      {lead.claim}: {lead.hint}", f"      {lead.repro}"]
+        lines += [cause_line(cause), f"      {lead.claim}: {lead.hint}"]
+        lines += textwrap.wrap(reach_words(lead), 80, initial_indent=" " * 6, subsequent_indent=" " * 8)
+        lines += [f"      {lead.repro}"]
         lines += [f"      {words}" for words in jump_lines(lead)]
         lines += [f"      {dissection_words(lead)}"] if lead.where is not None and lead.jump is None else []
     lines += [f"  {line}" for line in (*headroom_lines(target), *hazard_lines(target))]

@@ -17,6 +17,7 @@ class Job:
         task: what is asked about it.
         fail_on: `error`, or `warning` where warnings end a range too.
         tolerance, natural_scale: of the error rule; None for the target's own.
+        properties: `--property` texts.
     """
 
     run_by: ClassVar[str] = "stabkit.auditor:audit_target"
@@ -32,3 +33,4 @@ class Job:
     fail_on: str = "error"
     tolerance: float | None = None
     natural_scale: float | None = None
+    properties: tuple[str, ...] = ()

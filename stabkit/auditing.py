@@ -16,8 +16,9 @@ from stabkit.errors import TargetError
 from stabkit.finding import Result
 from stabkit.floats import FORMATS
 from stabkit.notation import parse_parameter
+from stabkit.properties import parse_property
 from stabkit.recording.address import address_of
-from stabkit.target import Target, resolve, target_of
+from stabkit.target import Target, resolve, target_of, with_properties
 
 
 def audit(
@@ -31,6 +32,7 @@ def audit(
     seconds: float = 20.0,
     tolerance: float | None = None,
     natural_scale: float | None = None,
+    properties: Sequence[str] = (),
 ) -> Result:
     """Where a loss stops computing the mathematics it stands for: what `stabkit audit` finds, for a function at hand.
 
@@ -45,9 +47,10 @@ def audit(
         seconds: for all dtypes together.
         tolerance: excess bits that pass, 4 unless given; more is a warning.
         natural_scale: what values are measured by before an error is one, 1 nat unless given.
+        properties: what holds of the loss whatever rounding does, as after `--property`: `"value >= 0"`, `"even(x)"`.
 
     Raises:
-        StabkitError: for a function, domain, dtype or reference that cannot be used.
+        StabkitError: for a function, domain, dtype, reference or property that cannot be used.
 
     Example:
         >>> import torch, stabkit
@@ -59,6 +62,8 @@ def audit(
     """
     words = tuple(f"{name}={domain}" for name, domain in (arguments or {}).items())
     target = _target(function, [parse_parameter(text) for text in words])
+    declared = (properties,) if isinstance(properties, str) else tuple(properties)
+    with_properties(target, [parse_property(text) for text in declared])  # a mistake is raised
     names = [str(d).removeprefix("torch.") for d in ([dtypes] if isinstance(dtypes, str) else dtypes)]
     unknown = next((d for d in names if d not in FORMATS), None)
     if unknown is not None or not names:
@@ -77,6 +82,7 @@ def audit(
         seconds,
         tolerance=tolerance,
         natural_scale=natural_scale,
+        properties=declared,
     )
     collected = Collected(target.name)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):

@@ -23,10 +23,11 @@ from stabkit.judge import Kind
 from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, require_device, rows_of
+from stabkit.properties import parse_property
 from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
-from stabkit.target import Target, resolve, with_tolerance
+from stabkit.target import Target, resolve, with_properties, with_tolerance
 from stabkit.verification import Examiner
 
 LEAST_SECONDS, KEPT_BACK = 0.2, 0.75
@@ -49,6 +50,7 @@ def audit_target(job: Job, target: Target | None = None) -> Iterator[Event]:
     try:
         torch.manual_seed(job.seed)  # a module that is built here gets the same weights in every run
         found = target or resolve(job.target, [parse_parameter(text) for text in job.arguments])
+        found = with_properties(found, [parse_property(text) for text in job.properties])
         require_device(job.device)
         yield from _audit(job, with_tolerance(found, job.tolerance, job.natural_scale), deadline)
     except StabkitError as error:

@@ -40,6 +40,13 @@ main.add_command(ghostwrite)
 
 @main.command()
 @about_targets
+@click.option(
+    "--property",
+    "properties",
+    multiple=True,
+    metavar="FACT",
+    help="What must hold whatever is rounded, e.g. 'value >= 0', 'increasing(x)', 'symmetric(p,q)'.",
+)
 @click.option("--output-format", type=click.Choice(FORMATS), default="concise", show_default=True)
 @click.option("--report", type=click.Choice(["html"]), help=f"Also write a report: {REPORT} in the working directory.")
 @click.option(
@@ -62,7 +69,8 @@ def audit(targets: tuple[str, ...], **options: Any) -> None:
 def _audit(targets: Sequence[str], options: dict[str, Any]) -> int:
     """The exit code of an audit, with its output delivered."""
     check_request(targets, options)
-    result = run_request(targets, options, fail_on=options["fail_on"], exit_zero=options["exit_zero"])
+    asked = {name: options[name] for name in ("fail_on", "exit_zero", "properties")}
+    result = run_request(targets, options, **asked)
     _deliver(result, options)
     return result.exit_code
 

@@ -85,9 +85,11 @@ def about_targets(command: Callable[..., None]) -> Callable[..., None]:
 def check_request(targets: Sequence[str], options: dict[str, Any]) -> None:
     """Everything that can be known to be wrong before torch is loaded."""
     from stabkit.notation import parse_parameter
+    from stabkit.properties import parse_property
 
     references = [] if options["reference"] is None else [options["reference"]]
-    for word in (*targets, *options["arguments"], *references):
+    facts = options.get("properties", ())
+    for word in (*targets, *options["arguments"], *references, *facts):
         if word != printable(word) or not word:
             raise StabkitError(
                 f"the word '{printable(word)}'", "is empty or holds control characters", "write plain text"
@@ -97,6 +99,8 @@ def check_request(targets: Sequence[str], options: dict[str, Any]) -> None:
             f"--max-time {options['max_time']}", "is not a number of seconds", "write for instance --max-time 60"
         )
     options["dtypes"] = checked_dtypes(options["dtypes"])
+    for text in facts:
+        parse_property(text)
     names = [parse_parameter(text).name for text in options["arguments"]]
     for name in names:
         if names.count(name) > 1:

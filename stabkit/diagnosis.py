@@ -20,10 +20,11 @@ from stabkit.checks import Claim, Failure, kind_of, symptom_of
 from stabkit.domain import Argument, Built, Fixed, Parameter, Tensors, at_point
 from stabkit.exact.cause import HINTS
 from stabkit.exact.place import near
-from stabkit.finding import SEVERITIES, Finding, Place, Severity, number
+from stabkit.finding import SEVERITIES, Extent, Finding, Place, Severity, number
 from stabkit.floats import Format, shortest
 from stabkit.judge import Judgement, Kind
 from stabkit.program import sample_of
+from stabkit.search.extents import ROUNDS, Probe, extents
 from stabkit.search.points import extremeness, probe_points
 from stabkit.search.shrink import complexity, shrink
 from stabkit.sweep import Sweep
@@ -31,6 +32,8 @@ from stabkit.verification import Sample, written
 
 SAMPLED_FOR_CAUSES = 12  # failed numbers of a group whose cause is looked at
 TRIES, THRIFTY_TRIES = 80, 30
+EXTENTS, FEWER_EXTENTS = 40, 16  # samples judged to see how far a failure extends: an error, and others
+FEWER_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Diagnosis:
         """One finding for each cause, errors first."""
         found: dict[str, Finding] = {}
         for failure in failures:
-            for finding in replace(self, swept=failure.swept or self.swept)._of_failure(failure):
+            options = [*self.options, *failure.options]
+            for finding in replace(self, swept=failure.swept or self.swept, options=options)._of_failure(failure):
                 known = found.get(finding.id)
                 found[finding.id] = finding if known is None else _merged(known, finding)
         return sorted(found.values(), key=_rank)
@@ -75,7 +79,7 @@ class Diagnosis:
             return {failure.cause: self._nearest_and_simplest(failure)}
         causes: dict[str, list[Judgement]] = {}
         for j in self._nearest_and_simplest(failure):
-            if causes and time.monotonic() > self.deadline:
+            if causes and self._is_late():
                 break
             causes.setdefault(self.swept.examiner.cause(self.swept.samples[j.row], j), []).append(j)
         return causes
@@ -97,13 +101,36 @@ class Diagnosis:
         for first in sorted(judgements, key=lambda j: (_gravity(j), self._length(j)))[:4]:
             again = swept.examiner.judge_alone(swept.samples[first.row], first.of)
             if again is None or not _alike(again[1], first):
-                if time.monotonic() > self.deadline:
+                if self._is_late():
                     break
                 continue
             sample, judgement = self._shrunk(*again, None if given else cause)
             nearer = extremeness(sample, swept.arguments) <= extremeness(onset, swept.arguments)
-            return self._finding(cause, judgement, sample, sample if nearer else onset)
+            finding = self._finding(cause, judgement, sample, sample if nearer else onset)
+            region, immaterial = self._extents(sample, judgement)
+            details = swept.examiner.details(sample, judgement, self._is_late())
+            return msgspec.structs.replace(finding, region=region, immaterial=immaterial, **details)
         return None
+
+    def _extents(self, sample: Sample, judgement: Judgement) -> tuple[list[Extent], list[str]]:
+        """How far the failure extends around its witness, and the arguments that do not matter to it."""
+        examiner = self.swept.examiner
+
+        def fails(candidate: Sample) -> bool:
+            again = examiner.judge_alone(candidate, judgement.of)
+            return again is not None and _alike(again[1], judgement)
+
+        grave = judgement.severity == "error" and not self._is_thrifty
+        looked, rounds = (EXTENTS, ROUNDS) if grave else (FEWER_EXTENTS, FEWER_ROUNDS)
+        probe = Probe(fails, looked, self._is_late)
+        return extents(sample, examiner.axes, self.swept.program.form, probe, rounds)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    @property
+    def _is_thrifty(self) -> bool:
+        return self.swept.oracle is not None and self.swept.oracle.thrifty
 
     def _shrunk(self, sample: Sample, judgement: Judgement, cause: str | None) -> tuple[Sample, Judgement]:
         """The simplest sample found that fails alike, for the same cause if one is given, with its judgement."""
@@ -111,7 +138,7 @@ class Diagnosis:
 
         def fails(candidate: Sample) -> bool:
             nonlocal state
-            if time.monotonic() > self.deadline:
+            if self._is_late():
                 return False
             again = self.swept.examiner.judge_alone(candidate, judgement.of)
             if (
@@ -124,12 +151,10 @@ class Diagnosis:
             return True
 
         def doubtful(candidates: Sequence[Sample]) -> list[bool]:
-            late = time.monotonic() > self.deadline
             is_error = judgement.severity == "error"
-            return [False] * len(candidates) if late else self.swept.examiner.doubtful(candidates, is_error)
+            return [False] * len(candidates) if self._is_late() else self.swept.examiner.doubtful(candidates, is_error)
 
-        thrifty = self.swept.oracle is not None and self.swept.oracle.thrifty
-        tries = THRIFTY_TRIES if thrifty else TRIES
+        tries = THRIFTY_TRIES if self._is_thrifty else TRIES
         shrink(sample, self.swept.arguments, self.swept.program.form, fails, tries, doubtful)
         return state
 

@@ -42,3 +42,7 @@ class TargetError(StabkitError):
 
 class DefinitionError(StabkitError):
     """A reference cannot be found, called or understood."""
+
+
+class PropertyError(StabkitError):
+    """A declared property cannot be read, or does not fit the target's arguments."""

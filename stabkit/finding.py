@@ -98,6 +98,22 @@ class Extent(msgspec.Struct, frozen=True):
     whole: bool
 
 
+class Dead(msgspec.Struct, frozen=True):
+    """A gradient that is 0 in every element although the true one is not.
+
+    Attributes:
+        argument: by which.
+        share: of the floats of the domain, those at which it is, estimated from points uniform in ordinals.
+        along: the number, `x` or `x[1]`, that brings it back to life with the fewest floats between.
+        nearest: the value at which it does; None where none was found along any axis.
+    """
+
+    argument: str
+    share: float
+    along: str = ""
+    nearest: Any = None
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One cause of failure of one claim, in one dtype.
 
@@ -114,6 +130,8 @@ class Finding(msgspec.Struct, frozen=True):
         jump: what is known of a jump, of claims about continuity.
         region: how far the failure extends along each axis.
         immaterial: the arguments whose value does not matter to it.
+        dead: where else a gradient is, of claims about dead ones.
+        breaks: the property that is broken, of claims about properties; between witness and neighbour, if there is one.
     """
 
     id: str
@@ -142,6 +160,8 @@ class Finding(msgspec.Struct, frozen=True):
     jump: Jump | None = None
     region: list[Extent] = []
     immaterial: list[str] = []
+    dead: Dead | None = None
+    breaks: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True):

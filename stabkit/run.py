@@ -29,6 +29,7 @@ class Request:
         fail_on: `error`, `warning` or `never`.
         command: as the user gave it, for the record.
         tolerance, natural_scale: of the error rule; None for the targets' own.
+        properties: `--property` texts, for every target.
     """
 
     targets: tuple[str, ...]
@@ -44,6 +45,7 @@ class Request:
     task: Task = "audit"
     tolerance: float | None = None
     natural_scale: float | None = None
+    properties: tuple[str, ...] = ()
 
     def job(self, target: str, dtypes: tuple[str, ...], seconds: float) -> Job:
         """Some dtypes of one target of the request as a job."""
@@ -59,6 +61,7 @@ class Request:
             self.fail_on,
             self.tolerance,
             self.natural_scale,
+            self.properties,
         )
 
 

@@ -25,6 +25,7 @@ from stabkit.dependence import settled
 from stabkit.distribution import within_support
 from stabkit.domain import Argument, Between, Built, Fixed, Interval, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
+from stabkit.properties import Property, check_property
 from stabkit.recording.address import address_of
 from stabkit.spec import USUAL_TOLERANCE, Spec, Status, Tolerance, stable
 
@@ -43,6 +44,7 @@ class Target:
         definition: a zoo entry's definition, or None.
         status: a zoo entry's label.
         tolerance: what its errors are measured by.
+        properties: what is declared of it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Target:
     constants: Mapping[str, Any] = field(default_factory=dict)
     status: Status = stable
     tolerance: Tolerance = USUAL_TOLERANCE
+    properties: tuple[Property, ...] = ()
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
@@ -84,6 +87,17 @@ def arguments_of(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
     """
     objects = {p.name: p for p in parameters if isinstance(p, Built)}
     return settled([within_support(a, objects) for a in leaves_of(parameters)])
+
+
+def with_properties(target: Target, declared: Sequence[Property]) -> Target:
+    """The target with what is declared of it.
+
+    Raises:
+        PropertyError: where a property does not fit its arguments.
+    """
+    for fact in declared:
+        check_property(fact, target.arguments)
+    return replace(target, properties=tuple(dict.fromkeys(declared)))
 
 
 def leaves_of(parameters: Sequence[Parameter]) -> Iterator[Argument]:

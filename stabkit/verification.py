@@ -159,13 +159,24 @@ class Examiner:
 
     def judge_alone(self, sample: Sample, of: str) -> tuple[Sample, Judgement] | None:
         """One number at one sample, rounded to the dtype and run by itself; None where the program raises there."""
-        points = points_of(sample, self.program.target.arguments, self.program.form)
-        outcome = self.program.run(points)
-        if bool(outcome.raised[0]):
-            return None
-        exact = sample_of(points, 0)
-        found = next((j for j in self.judge_row(exact, outcome, 0, 0) if j.of == of), None)
+        exact, judgements = self.judge_all_alone(sample)
+        found = next((j for j in judgements if j.of == of), None)
         return None if found is None else (exact, found)
+
+    def judge_all_alone(self, sample: Sample) -> tuple[Sample, list[Judgement]]:
+        """Every number at one sample, rounded to the dtype and run by itself; none where the program raises there."""
+        points = points_of(sample, self.program.target.arguments, self.program.form)
+        outcome, exact = self.program.run(points), sample_of(points, 0)
+        return exact, [] if bool(outcome.raised[0]) else self.judge_row(exact, outcome, 0, 0)
+
+    @property
+    def axes(self) -> Sequence[Argument]:
+        """The arguments along which a failure can be followed while the others stay."""
+        return self.program.target.arguments
+
+    def details(self, sample: Sample, judgement: Judgement, late: bool) -> Mapping[str, Any]:
+        """What a finding says of a failed number beyond the usual, by the names of its fields; little if it is late."""
+        return {}
 
     def is_off_alike_elsewhere(self, sample: Sample, judgement: Judgement) -> bool:
         """Whether another precision errs by about as much, so that rounding is not the cause.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from planted_facts import SLOPES_AND_FACTS, remembers_the_half, squared_error
 from planted_forms import FORMS
 from planted_jumps import JUMPS, softplus, stable_softplus
 from planting import Planted
@@ -129,17 +130,8 @@ def absolute(ctx: NumberSystem, x: Number) -> Number:
     return ctx.absolute(x)
 
 
-def squared_error(ctx: NumberSystem, x: Number, y: Number) -> Number:
-    """(x - y)**2 / 2."""
-    return (x - y) ** 2 / 2
-
-
 def forgets_the_half(x: Tensor, y: Tensor) -> Tensor:
     return (x - y) ** 2
-
-
-def remembers_the_half(x: Tensor, y: Tensor) -> Tensor:
-    return (x - y) / 2 * (x - y)
 
 
 def returns_float64(x: Tensor) -> Tensor:
@@ -234,4 +226,5 @@ PLANTED = (
     Planted("is_deterministic", counts_its_calls, draws_from_the_generator, ("x=[-1,1]",)),
     *FORMS,
     *JUMPS,
+    *SLOPES_AND_FACTS,
 )  # fmt: skip

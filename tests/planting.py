@@ -10,10 +10,11 @@ from stabkit.arithmetic import Number
 
 @dataclass(frozen=True)
 class Planted:
-    """A fault, its stable twin, and what must catch it."""
+    """A fault, its stable twin, and what must catch it, some of it declared."""
 
     claim: str
     faulty: Callable[..., Tensor]
     stable: Callable[..., Tensor]
     arguments: tuple[str, ...]
     reference: Callable[..., Number] | None = None
+    properties: tuple[str, ...] = ()

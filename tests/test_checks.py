@@ -12,9 +12,10 @@ from stabkit.floats import FORMATS
 from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program, confirm_batching
+from stabkit.properties import parse_property
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
-from stabkit.target import Target
+from stabkit.target import Target, with_properties
 from stabkit.verification import Examiner
 from stabkit.zoo import find
 
@@ -29,7 +30,8 @@ def swept(target: Target, dtype: str, seconds: float = 60.0) -> Sweep:
 
 def target_of(function: Callable[..., torch.Tensor], planted: Planted) -> Target:
     parameters = tuple(parse_parameter(a) for a in planted.arguments)
-    return Target(function.__name__, function, parameters, definition=planted.reference)
+    target = Target(function.__name__, function, parameters, definition=planted.reference)
+    return with_properties(target, [parse_property(text) for text in planted.properties])
 
 
 def failed_claims(result: Sweep) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def test_codes_and_names_are_unique_and_stable() -> None:
         "gradient_is_finite": "STB102",
         "value_is_accurate": "STB201",
         "gradient_is_accurate": "STB202",
+        "gradient_is_alive": "STB203",
         "range_is_not_cut_short": "STB301",
         "dtype_is_kept": "STB401",
         "inputs_are_untouched": "STB402",

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from stabkit.reports.causes import causes_of, outcome_words, written
+from stabkit.reports.causes import causes_of, dissection_words, outcome_words, reach_words, written
 from stabkit.reports.markdown import markdown
 from stabkit.reports.page import headline, page
 from stabkit.reports.tables import FORMATS, shortened
@@ -16,6 +16,8 @@ from stabkit.reports.text import MOST_LINES, concise, full
 from stabkit.finding import (
     Column,
     Coverage,
+    Dead,
+    Extent,
     Finding,
     Hazard,
     Headroom,
@@ -107,6 +109,37 @@ def test_full_output_shows_hint_reproduction_and_coverage() -> None:
     assert "--arg 'scale=point{1e-24}'" in text
     assert "100 points run, 50 judged" in text
     assert "3 unresolved" in text
+
+
+def test_how_far_it_goes_is_one_line_of_80_columns_in_text_markdown_and_html() -> None:
+    far = finding(
+        region=[Extent("x", -30.0, -17.300001, False), Extent("s[0]", 1e-3, 9.0, True)],
+        immaterial=["y", "mean_of_the_posterior", "label"],
+        dead=Dead("x", 0.1234, "x", -17.3),
+    )
+    said = reach_words(far)
+    assert said == (
+        "fails for x from -30 to -17.3, every s[0] (one at a time); y, mean_of_the_posterior and label do not matter; "
+        "no gradient by x at 12.3% of the floats, alive at x=-17.3"
+    )
+    shown = full(result(target("m:f", far)))
+    lines = [line for line in shown if line.startswith("      fails for") or line.startswith("        ")]
+    assert " ".join(line.strip() for line in lines) == said
+    assert max(map(len, lines)) <= 80
+    assert "fails for x from -30 to -17.3" in page(result(target("m:f", far)))
+    assert any("fails for x from -30 to -17.3" in line for line in markdown(result(target("m:f", far))))
+    assert reach_words(finding()) == ""
+
+
+def test_a_broken_property_is_told_with_its_pair_and_left_out_of_the_command_that_dissects_it() -> None:
+    pair = finding(
+        breaks="increasing(x)", witness={"x": 1.0, "y": 2.0}, neighbour={"x": 0.5, "y": 2.0}, got=0.5, truth=0.9,
+        cause="increasing(x)", repro="stabkit audit m:f --arg 'x=point{1}' --property 'increasing(x)'",
+    )  # fmt: skip
+    assert outcome_words(pair) == "0.5, but 0.9 at x=0.5: not increasing(x)"
+    assert outcome_words(finding(breaks="value >= 0", got=-0.25, truth=0.0)) == "-0.25, not value >= 0"
+    assert dissection_words(pair) == "stabkit diagnose m:f --arg 'x=point{1}'"
+    assert "x=0.5" in page(result(target("m:f", pair)))
 
 
 class Elements(HTMLParser):

@@ -18,6 +18,7 @@ NAMES = (
     "gradient_is_finite",
     "value_is_accurate",
     "gradient_is_accurate",
+    "gradient_is_alive",
     "range_is_not_cut_short",
     "dtype_is_kept",
     "inputs_are_untouched",
@@ -48,7 +49,8 @@ class Failure:
     """Failed numbers of one claim that look alike: of the value or of the gradient, with the same symptom.
 
     Attributes:
-        swept: samples and examiner of its own, where the judgements are not those of the sweep.
+        swept: what the judgements' rows count and who judges them again, where it is not the sweep of the check.
+        options: what a reproduction needs on the command line beyond the arguments.
     """
 
     of: str
@@ -58,6 +60,7 @@ class Failure:
     severity: Severity = "error"
     note: str = ""
     swept: Sweep | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from stabkit.checks import Claim, Failure, grouped, without_gradient, without_truth
+from stabkit.checks.gradient_is_alive import still_alive
 from stabkit.checks.matches_reference import not_of_another_formula
 from stabkit.judge import Kind
 from stabkit.sweep import Sweep
@@ -21,5 +22,6 @@ def applies(sweep: Sweep) -> str | None:
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:
-    """Slopes that are finite and wrong; where the formula is another one, its slopes are its own."""
-    return grouped(not_of_another_formula(sweep, sweep.failures(Kind.INACCURATE, gradient=True)))
+    """Slopes that are finite, wrong and no dead gradient; where the formula is another one, its slopes are its own."""
+    wrong = still_alive(sweep, sweep.failures(Kind.INACCURATE, gradient=True))
+    return grouped(not_of_another_formula(sweep, wrong))

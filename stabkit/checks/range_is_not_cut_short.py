@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from stabkit.checks import Claim, Failure, grouped, without_truth
+from stabkit.checks.gradient_is_alive import still_alive
 from stabkit.judge import Kind
 from stabkit.sweep import Sweep
 
@@ -17,5 +18,6 @@ applies = without_truth
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:
-    """Zeros in place of tiny numbers, in the value or a slope."""
-    return grouped([*sweep.failures(Kind.VANISHED, gradient=False), *sweep.failures(Kind.VANISHED, gradient=True)])
+    """Zeros in place of tiny numbers, in the value or a slope that is no dead gradient."""
+    slopes = still_alive(sweep, sweep.failures(Kind.VANISHED, gradient=True))
+    return grouped([*sweep.failures(Kind.VANISHED, gradient=False), *slopes])

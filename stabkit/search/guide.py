@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -20,6 +21,7 @@ from stabkit.finding import Hazard, number
 from stabkit.floats import Format, from_ordinals, neighbours, ordinals, shortest
 from stabkit.program import Points, Program, count_of, rows_at, sample_of
 from stabkit.search.hazards import Reading, Site, watched
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
 from stabkit.search.legal import moved_inside
 from stabkit.search.points import remoteness
@@ -92,8 +94,14 @@ class _Guide:
     @property
     def varied(self) -> list[tuple[Argument, int]]:
         """The numbers that lines may vary."""
-        spots = [(a, k) for a in self.arguments if isinstance(a.domain, Interval) for k in range(math.prod(a.shape))]
-        return [(a, k) for a, k in spots if not Lattice(a.domain, self.form).is_empty]  # type: ignore[arg-type]
+        return [(a, k) for a in self.arguments if a.name in self.lattices for k in range(math.prod(a.shape))]
+
+    @cached_property
+    def lattices(self) -> dict[str, Lattice]:
+        """The floats that arguments may be, of those that are floats."""
+        joint = Joint(self.arguments, self.form)
+        found = {a.name: joint.lattice(a) for a in self.arguments}
+        return {name: lattice for name, lattice in found.items() if lattice is not None and not lattice.is_empty}
 
     def look(self, points: Points) -> Reading:
         """Distances at these samples, of which the nearest are remembered."""
@@ -159,7 +167,7 @@ def _lines(guide: _Guide, sites: Sequence[Site], plain: Points, phase: int) -> l
         starts = [guide.best[site].row, plain][: STARTS if phase < len(spots) else 1]
         for k, base in enumerate(starts):
             argument, element = spots[(phase + k * (index + 1)) % len(spots)]
-            lattice = Lattice(argument.domain, guide.form, argument.name)  # type: ignore[arg-type]
+            lattice = guide.lattices[argument.name]
             low, high = ordinals(torch.tensor([lattice.low, lattice.high], dtype=guide.form.dtype)).tolist()
             lines.append(_Line(site, base, argument, element, low, high))
     return lines
