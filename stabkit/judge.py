@@ -3,7 +3,8 @@
 With u the unit roundoff and C the conditioning of the number, *excess bits* are log2(|error| / max(u(|truth| + C),
 smallest subnormal)). Up to 4 pass, unless the target's tolerance says otherwise. Beyond, it is a warning; an error if
 more than half the significand is still lost after the natural scale has been added: u S for a value (S = 1 nat),
-u max(S, |value|)/|x| for a slope by x.
+u max(S, |value|)/|x| for a slope by x. A slope that passes once u max(S, |value|)/max(1, |x|) has been added is a note:
+moving x by 1, or by its own size, would not show the difference in the value.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def judge(
     scale: float | arb,
     bits: float = USUAL_TOLERANCE.bits,
     further: Callable[[], arb] = lambda: arb(0),
+    harmless: float | arb = 0.0,
 ) -> Judgement:
     """Judges one number.
 
@@ -81,6 +83,7 @@ def judge(
         scale: the natural scale that error severity adds, times 1/u.
         bits: excess bits that pass.
         further: C from a wider neighbourhood; asked only where the nearer one does not explain the error.
+        harmless: what else is added, times 1/u, before an error is more than a note.
     """
     settled = _without_comparison(got, truth, form)
     if settled is not None:
@@ -98,14 +101,18 @@ def judge(
         return Judgement(row, of, got, truth, Kind.RIGHT, excess=excess)
     kind = _kind_of_failure(got, truth, form)
     finite = math.isfinite(got)
-    grave = not finite or excess_bits(error, real, wobble, form, scale) > form.precision / 2
+    severity: Severity = "warning"
+    if not finite or excess_bits(error, real, wobble, form, scale) > form.precision / 2:
+        severity = "error"
+    elif excess_bits(error, real, wobble, form, harmless) <= bits:
+        severity = "note"
     return Judgement(
         row,
         of,
         got,
         truth,
         kind,
-        "error" if grave else "warning",
+        severity,
         excess if finite else None,
         ulp_error(got, real, form) if finite else None,
         bool(wobble <= 64 * max(abs(real), arb(USUAL_TOLERANCE.natural_scale), key=log2_magnitude)),
@@ -144,6 +151,11 @@ def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format, r
     differences = [abs(e.ball.mid() - truth.ball.mid()) for e in moved if e.is_finite and not e.kink]
     largest = max(differences, key=log2_magnitude, default=arb(0))
     return largest / arb(form.unit_roundoff * roundoffs)
+
+
+def harmless_slope(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:
+    """max(S, |value|)/max(1, |x|): such slopes make a rounding of the value where x moves by 1, or by its own size."""
+    return slope_scale(value, max(1.0, abs(x)), natural)
 
 
 def slope_scale(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:

@@ -22,7 +22,7 @@ from stabkit.exact.steps import Step
 from stabkit.finding import Finding, number
 from stabkit.floats import FORMATS, Format, shortest
 from stabkit.foresight import foresee
-from stabkit.judge import Judgement, Kind, judge, largest_difference, slope_scale
+from stabkit.judge import Judgement, Kind, harmless_slope, judge, largest_difference, slope_scale
 from stabkit.oracle import ExactProgram, Oracle
 from stabkit.program import Outcome, Program, points_of, points_of_many, sample_of
 from stabkit.proof import prove
@@ -111,7 +111,17 @@ class Examiner:
         case = _Case(self.program, self.oracle, sample, tuple(outcome.gradients), known, row)
         with flint.ctx.workprec(WORKING_BITS):
             found = [
-                judge(row, n.of, got[n.of], n.truth, self.program.form, lambda: arb(0), n.scale, case.tolerance.bits)
+                judge(
+                    row,
+                    n.of,
+                    got[n.of],
+                    n.truth,
+                    self.program.form,
+                    lambda: arb(0),
+                    n.scale,
+                    case.tolerance.bits,
+                    harmless=n.harmless,
+                )
                 for n in case.numbers(outcome.values.shape[1])
             ]
         return any(j.kind.is_failure and (j.severity == "error" or not errors_only) for j in found)
@@ -149,7 +159,18 @@ class Examiner:
                 switches = n.of.startswith("gradient") and all(j.kind is Kind.RIGHT for j in judgements[:components])
                 further = case.spread_further(n) if switches else lambda: arb(0)
                 judgements.append(
-                    judge(number, n.of, got[n.of], n.truth, form, case.spread(n), n.scale, case.tolerance.bits, further)
+                    judge(
+                        number,
+                        n.of,
+                        got[n.of],
+                        n.truth,
+                        form,
+                        case.spread(n),
+                        n.scale,
+                        case.tolerance.bits,
+                        further,
+                        n.harmless,
+                    )
                 )
         return judgements if self.oracle.name == "reference" else [_by_property(j, sample) for j in judgements]
 
@@ -212,12 +233,13 @@ def _err_alike(wide: float, narrow: float, truth: Enclosure) -> bool:
 
 @dataclass(frozen=True)
 class _Number:
-    """One true number of a sample: its name, how to find it again in another truth, and its natural scale."""
+    """One true number of a sample: its name, how to find it again in another truth, and its natural scales."""
 
     of: str
     truth: Enclosure
     pick: Callable[[Truth], Enclosure]
     scale: float | arb
+    harmless: float | arb = 0.0
 
 
 @dataclass(frozen=True)
@@ -276,7 +298,8 @@ class _Case:
         for name in self.names:
             for k, (x, true) in enumerate(zip(flatten(self.sample[name]), self.truth.gradient[name], strict=True)):
                 of = _slope_name(self.program, name, k)
-                yield _Number(of, true, partial(_slope_in, name, k), slope_scale(values[0], x, natural))
+                scales = slope_scale(values[0], x, natural), harmless_slope(values[0], x, natural)
+                yield _Number(of, true, partial(_slope_in, name, k), *scales)
 
 
 def _value_in(component: int, truth: Truth) -> Enclosure:

@@ -11,7 +11,7 @@ from flint import arb
 from stabkit.arithmetic import Number, NumberSystem
 from stabkit.arithmetic.enclosure import UNDEFINED, UNRESOLVED, Enclosure
 from stabkit.floats import FORMATS, neighbours
-from stabkit.judge import Kind, judge, largest_difference, slope_scale
+from stabkit.judge import Kind, harmless_slope, judge, largest_difference, slope_scale
 from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program
@@ -153,3 +153,20 @@ def test_a_slope_beside_a_kink_may_be_that_of_the_other_side(shift: int, kind: K
     found = examiner.judge_alone({"x": switch.item()}, "gradient:x")
     assert found is not None
     assert found[1].kind is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "severity"),
+    [(40, "note"), (2000, "warning"), (1 / U, "error")],
+)
+def test_a_slope_that_is_off_by_less_than_the_value_shows_is_a_note(error: float, severity: str) -> None:
+    value, truth = Enclosure.of(arb(10)), Enclosure.of(arb("1e-6"))
+    harmless = harmless_slope(value, 0.5)
+    assert harmless == 10
+    found = judge(0, "gradient:x", 1e-6 + error * U, truth, SINGLE, lambda: arb(0), 1.0, harmless=harmless)
+    assert found.severity == severity
+
+
+def test_what_a_slope_may_be_off_shrinks_with_the_size_of_what_moves() -> None:
+    value = Enclosure.of(arb(10))
+    assert [float(harmless_slope(value, x)) for x in (0.0, -1.0, 100.0)] == pytest.approx([10, 10, 0.1])

@@ -34,6 +34,7 @@ REACHED = 1.0  # binades
 TOLD, GROWING_FAST = ("zero", "one", "equality", "a switch"), ("exp", "exp2", "expm1", "pow", "square", "sinh", "cosh")
 CROWD, MIXED = 1024, 2048  # of all candidates that are kept, and mixtures of the nearest ones
 LAID_AGAIN = 40  # times at most
+MOST_LOOKS = 64  # runs of many samples
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ class _Guide:
     best: dict[Site, _Best] = field(default_factory=dict)
     constants: set[float] = field(default_factory=set)
     seen: list[Points] = field(default_factory=list)
+    looks: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether time or runs are spent."""
+        return time.monotonic() > self.deadline or (self.program.batched and self.looks >= MOST_LOOKS)
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -106,6 +113,7 @@ class _Guide:
     def look(self, points: Points) -> Reading:
         """Distances at these samples, of which the nearest are remembered."""
         reading = watched(self.program, points)
+        self.looks += 1
         self.constants |= reading.constants
         cost = remoteness(points, self.arguments) + _length(points, self.arguments)
         for site, distance in reading.distances.items():
@@ -133,7 +141,7 @@ def lead(program: Program, points: Points, deadline: float, generator: Generator
     for phase in range(MOST_PHASES if guide.varied else 0):
         open_sites = [s for s in moving if phase == 0 or guide.best[s].distance > REACHED]
         for lines in _in_parts(_lines(guide, open_sites, plain, phase), LINES if program.batched else LONE_LINES):
-            if time.monotonic() > deadline:
+            if guide.is_over:
                 break
             _follow(guide, lines)
     return _led(guide, moving)
@@ -178,7 +186,7 @@ def _follow(guide: _Guide, lines: Sequence[_Line]) -> None:
     size = GRID if guide.program.batched else LONE_GRID
     left = list(lines)
     for _ in range(LAID_AGAIN):
-        if not left or time.monotonic() > guide.deadline:
+        if not left or guide.is_over:
             return
         grids = [_grid(line, size) for line in left]
         points = moved_inside(_candidates(guide, left, grids), guide.arguments, guide.form)

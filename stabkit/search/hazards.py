@@ -200,7 +200,7 @@ def watched(program: Program, points: Points) -> Reading:
         return Reading.of(count, [([row], _watched(caller, rows_of(points, row, row + 1), 1)) for row in range(count)])
     whole = _watched(caller, points, count)
     if whole is not None:
-        return Reading.of(count, [(list(range(count)), whole)])
+        return Reading(whole.distances, frozenset(whole.constants))
     fine = (~program.run(points, gradients=False).raised).nonzero().flatten()
     part = _watched(caller, rows_at(points, fine), len(fine)) if 0 < len(fine) < count else None
     return Reading.of(count, [(fine.tolist(), part)])
@@ -226,13 +226,15 @@ class Reading:
     constants: frozenset[float]
 
     @classmethod
-    def of(cls, count: int, parts: Sequence[tuple[Sequence[int], Watch | None]]) -> Reading:
+    def of(cls, count: int, parts: Sequence[tuple[list[int], Watch | None]]) -> Reading:
         """From calls with some of the samples each."""
         distances: dict[Site, Tensor] = {}
         constants: set[float] = set()
         for rows, watch in parts:
             for site, distance in ({} if watch is None else watch.distances).items():
-                distances.setdefault(site, torch.full((count,), math.inf, dtype=torch.float64))[list(rows)] = distance
+                if site not in distances:
+                    distances[site] = torch.full((count,), math.inf, dtype=torch.float64)
+                distances[site][rows] = distance
             constants |= set() if watch is None else watch.constants
         return cls(distances, frozenset(constants))
 
