@@ -198,8 +198,8 @@ class Diagnosis:
         return Place(near(step.place[0]), step.place[1], step.label)
 
     def _without_witness(self, failure: Failure) -> Finding:
-        """A finding about the call as such, shown at an everyday sample."""
-        sample = sample_of(probe_points(self.swept.program, 1), 0)
+        """A finding about the call as such, shown at an everyday sample if it shows everywhere."""
+        sample = failure.sample or sample_of(probe_points(self.swept.program, 1), 0)
         blank = Judgement(0, failure.of, float("nan"), UNDEFINED, Kind.UNDEFINED, failure.severity)
         finding = self._finding(failure.cause or "", blank, sample, sample)
         hint = f"{failure.note}: {self.claim.remedy}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from stabkit.domain import Argument
 from stabkit.finding import Hazard
@@ -19,12 +19,12 @@ from stabkit.program import Outcome, Points, Program, sample_of
 from stabkit.proof import Proof, prove
 from stabkit.search.points import extremeness, remoteness
 from stabkit.search.sampler import ROUNDS, Batch, Sampler
-from stabkit.search.screen import choose, in_turns, suspicion
+from stabkit.search.screen import choose, end_rows, in_turns, plain_rows, suspicion
 from stabkit.verification import Examiner, Sample
 
-PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
 PROVED_TOO = 40  # samples a round that are judged although enclosures settled them
 MOST_LEFT = 150  # samples a round that are judged because enclosures did not settle them
+FEWEST_OF_ALL = 6  # one in so many is judged by chance
 AT_ONCE = 8  # samples whose truths are looked for together
 UNSETTLED = 4.0  # score of what they did not settle
 
@@ -93,18 +93,19 @@ def sweep(examiner: Examiner, seconds: float, seed: int) -> Sweep:
     deadline = time.monotonic() + seconds
     found = Sweep(examiner)
     for batch in _batches(sampler):
-        found = replace(_with(found, batch, sampler.generator, deadline), hazards=sampler.hazards)
+        found = replace(_with(found, sampler, batch, deadline), hazards=sampler.hazards)
         if batch.whole or time.monotonic() > deadline:
             return replace(found, ended_by="exhaustion" if batch.whole else "time")
     return found
 
 
 def _batches(sampler: Sampler) -> Iterator[Batch]:
-    """All samples there are; else drawn ones, led ones, and drawn ones again."""
+    """All samples there are; else a few for a start, drawn ones, led ones, and drawn ones again."""
     everything = sampler.everything()
     if everything is not None:
         yield everything
         return
+    yield sampler.few()
     first = sampler.drawn(first=True)
     yield first
     led = sampler.led(first.points)
@@ -114,22 +115,28 @@ def _batches(sampler: Sampler) -> Iterator[Batch]:
         yield sampler.drawn(first=False)
 
 
-def _with(found: Sweep, batch: Batch, generator: Generator, deadline: float) -> Sweep:
+def _with(found: Sweep, sampler: Sampler, batch: Batch, deadline: float) -> Sweep:
     """A sweep with one more batch run and judged."""
     examiner, points = found.examiner, batch.points
     outcome = examiner.program.run(points)
     proof = None if examiner.oracle is None else prove(examiner.program, examiner.oracle, points, outcome)
-    rows = _rows_to_judge(examiner, batch, outcome, proof, generator)
+    scores = suspicion(examiner.program, points, outcome, sampler.generator)
+    sampler.learn(points, outcome, scores)
+    rows = _rows_to_judge(examiner, batch, outcome, proof, scores, sampler.generator)
     samples, judgements = _judged(found, points, outcome, rows, proof, deadline)
     return _extended(found, outcome, proof, rows[: len(samples)], samples, judgements)
 
 
 def _rows_to_judge(
-    examiner: Examiner, batch: Batch, outcome: Outcome, proof: Proof | None, generator: Generator
+    examiner: Examiner,
+    batch: Batch,
+    outcome: Outcome,
+    proof: Proof | None,
+    scores: dict[str, Tensor],
+    generator: Generator,
 ) -> list[int]:
     """Urgent ones, suspects, some others, plain numbers; where enclosures have settled most samples, few of those."""
     program, oracle, points = examiner.program, examiner.oracle, batch.points
-    scores = suspicion(program, points, outcome, generator)
     thrifty = oracle is not None and oracle.thrifty
     per_channel, at_random = (30, 80) if thrifty else (90, 400) if proof is None else (45, 300)
     left = [] if proof is None else (~proof.narrow).nonzero().flatten().tolist()
@@ -137,20 +144,12 @@ def _rows_to_judge(
         scores = {name: score.masked_fill(proof.narrow, -math.inf) for name, score in scores.items()}
         scores["open"] = torch.where(proof.narrow, -math.inf, UNSETTLED)
         at_random = at_random if program.form.name == "float64" else PROVED_TOO
-    rows = choose(scores, remoteness(points, program.target.arguments), per_channel, at_random, generator)
-    rows = in_turns([rows, range(batch.urgent), _plain_rows(points, program.target.arguments), left[:MOST_LEFT]])
+    arguments = program.target.arguments
+    at_random = min(at_random, len(outcome.values) // FEWEST_OF_ALL)
+    rows = choose(scores, remoteness(points, arguments), per_channel, at_random, generator)
+    ends, plain = end_rows(points, arguments), plain_rows(points, arguments)
+    rows = in_turns([rows, range(batch.urgent), ends, plain, left[:MOST_LEFT]])
     return [r for r in rows if not outcome.raised[r]]
-
-
-def _plain_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
-    """The first row of each combination of zeros, ones and halves: kinks and poles sit there, and chance misses."""
-    blocks = [points[a.name].double().reshape(len(points[a.name]), -1) for a in arguments]
-    table = torch.cat(blocks, 1)
-    plain = torch.isin(table, torch.tensor(PLAIN_VALUES, dtype=torch.float64)).all(1).nonzero().flatten().tolist()
-    first: dict[tuple[float, ...], int] = {}
-    for row in plain:
-        first.setdefault(tuple(table[row].tolist()), row)
-    return list(first.values())[:MOST_PLAIN_ROWS]
 
 
 def _judged(

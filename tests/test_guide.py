@@ -14,6 +14,7 @@ from stabkit.search.guide import Led, lead
 from stabkit.search.hazards import Watch, watched
 from stabkit.search.points import draw
 from stabkit.search.sampler import Sampler
+from stabkit.search.screen import end_rows
 from stabkit.target import Target
 
 FLOAT32 = FORMATS["float32"]
@@ -133,6 +134,34 @@ def test_samples_that_raise_are_passed_over() -> None:
 def test_constants_of_the_program_are_drawn() -> None:
     program = program_of(lambda x: torch.where(x > 0.7, x, x * 3.0), "x=[-10,10]")
     sampler = Sampler(program, 5.0, Generator().manual_seed(0))
-    points: Points = sampler.drawn(first=True).points
+    points: Points = sampler.few().points
     marks = neighbours(torch.tensor([0.7]), -1), torch.tensor([0.7]), neighbours(torch.tensor([0.7]))
     assert all((points["x"] == mark).any() for mark in marks)
+
+
+def test_later_samples_are_drawn_near_the_few_that_are_defined() -> None:
+    program = program_of(lambda x, y: torch.log(x - y) + torch.log(1.001 * y - x), "x=[0,1]", "y=[0,1]")
+    sampler = Sampler(program, 5.0, Generator().manual_seed(0))
+
+    def share_defined(points: Points) -> float:
+        return float(program.run(points).values.isfinite().double().mean())
+
+    first = sampler.drawn(first=True).points
+    sampler.learn(first, program.run(first), {})
+    assert share_defined(first) < 0.1
+    assert share_defined(sampler.drawn(first=False).points) > 3 * share_defined(first)
+
+
+def test_whole_vectors_are_drawn_alike() -> None:
+    vector = (parse_parameter("x=[-9,9]@[*,5]"),)
+    points = draw(vector, FLOAT32, 2000, Generator().manual_seed(0))["x"]  # type: ignore[arg-type]
+    alike = (points == points[:, :1]).all(1)
+    nearly = ((points - points[:, :1]).abs() <= 0.01 * points[:, :1].abs()).all(1) & ~alike
+    assert min(int(alike.sum()), int(nearly.sum())) > 15
+
+
+def test_whole_numbers_are_judged_at_both_ends() -> None:
+    label = parse_parameter("k=index[0,1000)")
+    points = {"k": torch.randint(0, 1000, (4096,), generator=Generator().manual_seed(0))}
+    rows = end_rows(points, (label,))  # type: ignore[arg-type]
+    assert {0, 1, 999} <= set(points["k"][rows].tolist())

@@ -11,7 +11,7 @@ from functools import cache
 from stabkit.finding import Severity
 from stabkit.judge import Judgement
 from stabkit.sweep import Sweep
-from stabkit.verification import Examiner
+from stabkit.verification import Examiner, Sample
 
 NAMES = (
     "value_is_finite",
@@ -51,6 +51,7 @@ class Failure:
     Attributes:
         swept: what the judgements' rows count and who judges them again, where it is not the sweep of the check.
         options: what a reproduction needs on the command line beyond the arguments.
+        sample: where a failure of the call as such shows, if not everywhere.
     """
 
     of: str
@@ -61,6 +62,7 @@ class Failure:
     note: str = ""
     swept: Sweep | None = None
     options: tuple[str, ...] = ()
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True)

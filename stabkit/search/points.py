@@ -26,6 +26,7 @@ PROFILES = {
 }
 SHARES = {"mixed": 0.35, "everyday": 0.25, "lattice": 0.15, "lone": 0.25}
 COUPLED_SHARE = 0.25
+LEVEL_SHARE = 0.06  # of vectors with all elements alike, and of those with all nearly so
 MOST_EVERYDAY = 20.0  # of a probe
 FARTHEST = 2000.0  # binades, of an infinity
 MOST_WHOLE = 4096  # different whole numbers that are drawn
@@ -117,7 +118,7 @@ def _vary_one(joint: Joint, blocks: dict[str, Tensor], lone: Tensor, generator: 
 
 
 def _couple(joint: Joint, blocks: dict[str, Tensor], generator: Generator) -> None:
-    """In some rows pairs of arguments, or elements of one vector, are equal, opposite, or nearly so."""
+    """In some rows pairs of arguments, all elements of one vector or two of them, are equal, opposite, or nearly so."""
     lattices, form = _lattices(joint), joint.form
     shapes = {a.name: a.shape for a in joint.arguments}
     pairs = [(a, b) for a, b in itertools.combinations(lattices, 2) if shapes[a] == shapes[b]]
@@ -128,7 +129,10 @@ def _couple(joint: Joint, blocks: dict[str, Tensor], generator: Generator) -> No
     for name, lattice in lattices.items():
         block = blocks[name]
         if block.shape[1] > 1:
-            rows = torch.rand(block.shape, generator=generator) < COUPLED_SHARE / 2
+            level = lattice.clamp(_near(block[:, :1].expand_as(block), form, generator))
+            alike = torch.rand(len(block), generator=generator)[:, None]
+            block = torch.where(alike < LEVEL_SHARE, block[:, :1], torch.where(alike < 2 * LEVEL_SHARE, level, block))
+            rows = (torch.rand(block.shape, generator=generator) < COUPLED_SHARE / 2) & (alike >= 2 * LEVEL_SHARE)
             near = lattice.clamp(_near(block.roll(1, 1), form, generator))
             blocks[name] = torch.where(rows, near, block)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -13,18 +14,24 @@ from torch import Generator, Tensor
 from stabkit.domain import Interval, Point
 from stabkit.finding import Hazard
 from stabkit.floats import from_ordinals, ordinals
-from stabkit.program import Points, Program, rows_of
+from stabkit.program import Outcome, Points, Program, rows_of
 from stabkit.search.guide import lead
 from stabkit.search.hazards import constants_near, watched
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
 from stabkit.search.legal import moved_inside
+from stabkit.search.narrowing import draw_near
 from stabkit.search.points import draw, probe_points
+from stabkit.search.screen import NOT_FINITE
 
 ROUNDS = 3  # of drawn samples
 RUNS_A_SAMPLE = 4  # natively, in float64, and twice with moved inputs
 PACED_BATCHES = (64, 4096)  # samples that tell how long one takes: the second where the first were quick
 MOST_EACH = 1e-4  # seconds of a quick one
 BATCHED_POINTS, LONE_POINTS = 4096, 256  # a round, with samples together and one at a time
+FEW = 128  # of the first batch, which is quick to judge
+NEAR_SHARE = 0.5  # of later batches, drawn near what deserves it
+MOST_SUSPECTS = 64
 BATCHED_STARTS, LONE_STARTS = 1024, 32  # of the guided search
 GUIDED_SHARE = 0.3  # of the time
 MARKED_SHARE = 0.1  # of the samples, in which one number is next to a constant of the program
@@ -60,8 +67,31 @@ class Sampler:
     constants: frozenset[float] = frozenset()
     hazards: Sequence[Hazard] = field(default_factory=tuple)
 
-    def __post_init__(self) -> None:
-        self.most = _affordable(self.program, self.seconds)
+    _near: tuple[Points, Tensor] | None = None
+
+    @cached_property
+    def most(self) -> int:
+        """Samples of a round that leave time for judging them."""
+        return _affordable(self.program, self.seconds)
+
+    def few(self) -> Batch:
+        """Some samples for a start, half of them with a number next to a constant of the program."""
+        self.constants = watched(self.program, probe_points(self.program, 1)).constants
+        count = FEW if self.program.batched else FEW // 4
+        return Batch(self._marked(self._drawn(count), share=0.5))
+
+    def learn(self, points: Points, outcome: Outcome, scores: Mapping[str, Tensor]) -> None:
+        """Notes where later samples are drawn: near those that are defined, where few are; else near the worst."""
+        defined = ~outcome.raised & outcome.values.isfinite().all(1)
+        if not bool(defined.any()):
+            return
+        if float(defined.double().mean()) < 0.5:
+            self._near = points, defined
+            return
+        worst = torch.stack([s.masked_fill(s >= NOT_FINITE / 2, -math.inf) for s in scores.values()]).amax(0)
+        suspects = (worst > 0) & (worst >= worst.sort(descending=True).values[:MOST_SUSPECTS][-1])
+        if bool(suspects.any()):
+            self._near = points, suspects
 
     def everything(self) -> Batch | None:
         """All samples there are, if they can be run."""
@@ -77,10 +107,8 @@ class Sampler:
     def drawn(self, first: bool) -> Batch:
         """Samples from all strata; in the first batch the landmarks of a single number come in full."""
         arguments, form = self.program.target.arguments, self.program.form
-        if first:
-            self.constants = watched(self.program, probe_points(self.program, 1)).constants
         count = min(self.most, BATCHED_POINTS if self.program.batched else LONE_POINTS)
-        points = self._marked(draw(arguments, form, count, self.generator))
+        points = self._marked(self._drawn(count))
         lattice = _only_lattice(self.program)
         if first and lattice is not None:
             marks = lattice.landmarks.to(form.dtype)[:count]
@@ -94,15 +122,26 @@ class Sampler:
         self.constants, self.hazards = self.constants | led.constants, led.hazards
         return Batch(led.points, urgent=led.first) if led.points else None
 
-    def _marked(self, points: Points) -> Points:
+    def _drawn(self, count: int) -> Points:
+        """Samples of the whole domain, some of them near those that deserve it."""
+        arguments, form = self.program.target.arguments, self.program.form
+        near = int(count * NEAR_SHARE) if self._near else 0
+        points = draw(arguments, form, count - near, self.generator)
+        if self._near is None:
+            return points
+        others = draw_near(*self._near, arguments, form, near, self.generator)
+        return {n: torch.cat([x, others[n]]) for n, x in points.items()}
+
+    def _marked(self, points: Points, share: float = MARKED_SHARE) -> Points:
         """The samples, in some of which one number is a constant of the program or a neighbour of one."""
         form, generator = self.program.form, self.generator
-        varied = [a for a in self.program.target.arguments if isinstance(a.domain, Interval)]
+        joint = Joint(self.program.target.arguments, form)
+        varied = [a for a in self.program.target.arguments if joint.lattice(a) is not None]
         if not self.constants or not varied:
             return points
         marks = constants_near(self.constants, form)
         chosen = torch.randint(0, len(varied), (len(points[varied[0].name]),), generator=generator)
-        marked = torch.rand(chosen.shape, generator=generator) < MARKED_SHARE
+        marked = torch.rand(chosen.shape, generator=generator) < share
         moved = dict(points)
         for k, a in enumerate(varied):
             block = points[a.name].clone().view(len(chosen), -1)

@@ -14,10 +14,13 @@ from itertools import chain, zip_longest
 import torch
 from torch import Generator, Tensor
 
+from stabkit.domain import Argument, Booleans, Choice, Integers
 from stabkit.floats import Format, neighbours
 from stabkit.program import Outcome, Points, Program
 from stabkit.search.legal import moved_inside
 
+PLAIN_VALUES, MOST_PLAIN_ROWS = (0.0, 0.5, -0.5, 1.0, -1.0), 40
+MOST_OF_A_KIND, ROWS_OF_A_VALUE = 8, 3
 NOT_FINITE = 1e4  # score of a non-finite number, above any accuracy score
 
 
@@ -120,3 +123,29 @@ def in_turns(kinds: Sequence[Sequence[int]]) -> list[int]:
         [5, 6, 9, 7]
     """
     return [row for row in dict.fromkeys(chain.from_iterable(zip_longest(*kinds))) if row is not None]
+
+
+def plain_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
+    """The first row of each combination of zeros, ones and halves: kinks and poles sit there, and chance misses."""
+    blocks = [points[a.name].double().reshape(len(points[a.name]), -1) for a in arguments]
+    table = torch.cat(blocks, 1)
+    plain = torch.isin(table, torch.tensor(PLAIN_VALUES, dtype=torch.float64)).all(1).nonzero().flatten().tolist()
+    first: dict[tuple[float, ...], int] = {}
+    for row in plain:
+        first.setdefault(tuple(table[row].tolist()), row)
+    return list(first.values())[:MOST_PLAIN_ROWS]
+
+
+def end_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
+    """Some rows in which a whole number or a choice is the first or the last of its kind, and some of each other value.
+
+    What has few values may be wrong at one of them alone.
+    """
+    kinds: list[list[int]] = []
+    for a in arguments:
+        if isinstance(a.domain, (Integers, Booleans, Choice)):
+            block = points[a.name].double().reshape(len(points[a.name]), -1)
+            values = block.unique().tolist()
+            some = dict.fromkeys([values[0], values[-1], *values[:MOST_OF_A_KIND]])
+            kinds += [(block == v).any(1).nonzero().flatten()[:ROWS_OF_A_VALUE].tolist() for v in some]
+    return in_turns(kinds)
