@@ -106,12 +106,11 @@ class Sampler:
 
     def drawn(self, first: bool) -> Batch:
         """Samples from all strata; in the first batch the landmarks of a single number come in full."""
-        arguments, form = self.program.target.arguments, self.program.form
         count = min(self.most, BATCHED_POINTS if self.program.batched else LONE_POINTS)
         points = self._marked(self._drawn(count))
         lattice = _only_lattice(self.program)
         if first and lattice is not None:
-            marks = lattice.landmarks.to(form.dtype)[:count]
+            marks = lattice.landmarks.to(self.program.form.dtype)[:count]
             points[lattice.name][: len(marks)] = marks
         return Batch(points)
 

@@ -145,7 +145,7 @@ def end_rows(points: Points, arguments: Sequence[Argument]) -> list[int]:
     for a in arguments:
         if isinstance(a.domain, (Integers, Booleans, Choice)):
             block = points[a.name].double().reshape(len(points[a.name]), -1)
-            values = block.unique().tolist()
+            values = sorted(set(block.flatten().tolist()))
             some = dict.fromkeys([values[0], values[-1], *values[:MOST_OF_A_KIND]])
             kinds += [(block == v).any(1).nonzero().flatten()[:ROWS_OF_A_VALUE].tolist() for v in some]
     return in_turns(kinds)
