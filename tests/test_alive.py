@@ -6,7 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from planted import cross_entropy_by_hand, detached_target, minus_log_sigmoid, saturated_and_clamped, squared_error
+from planted_facts import (
+    cross_entropy_by_hand,
+    detached_target,
+    minus_log_sigmoid,
+    saturated_and_clamped,
+    squared_error,
+)
 from torch import Tensor
 
 import stabkit

@@ -256,7 +256,7 @@ def test_shrinking_stays_jointly_legal() -> None:
         return bool(sample["x"] > 6)
 
     start = {"low": 3.7251, "high": 9.1234567, "x": 7.123}
-    assert shrink(start, found, SINGLE, fails, 60) == {"low": 0.0, "high": 9.0, "x": 7.0}
+    assert shrink(start, found, SINGLE, fails, 60) == {"low": 0.0, "high": 8.0, "x": 8.0}
     assert tried
     assert all(s["low"] < s["high"] and s["low"] <= s["x"] <= s["high"] for s in tried)
     ordered: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import mpmath
 import planted
+import planted_jumps
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -207,10 +208,10 @@ def test_a_definition_that_steps_excuses_the_step_and_no_other_one() -> None:
 
 def test_the_formulas_of_a_program_by_itself_make_warnings_and_the_definition_errors() -> None:
     def jump_of(truth: Any) -> Jump:
-        (found,) = jumps_of(swept(planted.switched_softplus, "x=[-9,9]", "float32", truth))
+        (found,) = jumps_of(swept(planted_jumps.switched_softplus, "x=[-9,9]", "float32", truth))
         return found
 
-    alone, judged = jump_of(None), jump_of(planted.softplus)
+    alone, judged = jump_of(None), jump_of(planted_jumps.softplus)
     assert (alone.severity, alone.own, alone.wrong) == ("warning", True, "both")
     assert (judged.severity, judged.own, judged.wrong) == ("error", False, "above")
     step = 1 - math.log1p(math.e)
@@ -220,14 +221,14 @@ def test_the_formulas_of_a_program_by_itself_make_warnings_and_the_definition_er
 
 def test_samples_that_run_one_at_a_time_are_searched_too() -> None:
     def mean_of_softplus(x: Tensor) -> Tensor:
-        return planted.switched_softplus(x).mean()
+        return planted_jumps.switched_softplus(x).mean()
 
     found = failures_of(swept(mean_of_softplus, "x=[-9,9]@[2]", "float32"), gradient=False)
     assert [(f.of, f.judgements[0].severity) for f in found] == [("value", "warning")]
 
 
 def test_a_finding_of_two_arguments_says_how_place_and_size_move() -> None:
-    source = Path(planted.__file__)
+    source = Path(planted_jumps.__file__)
     job = Job(f"{source}:four_case_logistic", ("c=[-4,-0.25]", "s=[0.25,1]"), dtypes=("float32",), seconds=40.0)
     (found,) = audited(job)
     assert found.jump is not None

@@ -20,6 +20,7 @@ CLAIM = Claim(
     says="no gradient is zero in every element where the true one is representable and large enough to matter",
     remedy="use the log form of what saturates; drop the clamp or the detach that cuts the gradient",
 )
+LOOKED_AT = 5  # samples of a gradient that lives nowhere
 UNTRACED = ("approximation", "backward_formula")  # causes of what no operation explains
 
 
@@ -110,5 +111,16 @@ def examiner(sweep: Sweep) -> Examiner:
 
 
 def failures(sweep: Sweep) -> Iterable[Failure]:
-    """Dead gradients."""
-    return grouped(_dead(sweep))
+    """Dead gradients; one that lives nowhere and is cut somewhere is cut everywhere."""
+    found = _dead(sweep)
+    alive = {_argument_of(j) for j in sweep.judgements if j.of.startswith("gradient") and j.got != 0}
+    of_cut = {name for name in {_argument_of(j) for j in found} - alive if _is_cut(sweep, name)}
+    cut = tuple(j for j in found if _argument_of(j) in of_cut)
+    others = grouped(j for j in found if _argument_of(j) not in of_cut)
+    return [*([Failure("gradient", "zero", cut, cause="detached")] if cut else []), *others]
+
+
+def _is_cut(sweep: Sweep, argument: str) -> bool:
+    """Whether nothing explains that the gradient is dead at some of the everyday samples."""
+    dead = sorted((j for j in _dead(sweep) if _argument_of(j) == argument), key=lambda j: sweep.remoteness(j.row))
+    return any(examiner(sweep).cause(sweep.samples[j.row], j) == "detached" for j in dead[:LOOKED_AT])

@@ -20,7 +20,7 @@ from stabkit.exact.place import near
 from stabkit.finding import Hazard, number
 from stabkit.floats import Format, from_ordinals, neighbours, ordinals, shortest
 from stabkit.program import Points, Program, count_of, rows_at, sample_of
-from stabkit.search.hazards import Reading, Site, watched
+from stabkit.search.hazards import Reading, Site, binades, size_from_zero, size_of, watched
 from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
 from stabkit.search.legal import moved_inside
@@ -158,7 +158,7 @@ def _length(points: Points, arguments: Sequence[Argument]) -> Tensor:
     for a in arguments:
         if isinstance(a.domain, Interval):
             size = points[a.name].double().abs().reshape(len(cost), -1)
-            cost += size.log2().abs().clamp(max=4096).nan_to_num(4096.0).mean(1) * 1e-4
+            cost += binades(size).abs().mean(1) * 1e-4
     return cost
 
 
@@ -219,7 +219,7 @@ def _narrowed(guide: _Guide, line: _Line, grid: Sequence[int], reading: Reading,
     if distance is None or bool(distance[start:stop].isinf().all()):
         return replace(line, low=0, high=0)
     here = distance[start:stop]
-    value = from_ordinals(torch.tensor(grid), guide.form).double().abs().log2().abs()
+    value = binades(from_ordinals(torch.tensor(grid), guide.form).double()).abs()
     k = int(torch.where(here <= here.min(), value, math.inf).argmin())
     return replace(line, low=grid[max(k - 1, 0)], high=grid[min(k + 1, len(grid) - 1)])
 
@@ -267,10 +267,10 @@ def _is_told(site: Site) -> bool:
 def _in_plain_units(site: Site, distance: float, form: Format) -> float:
     """A distance as readers want it: the size of an operand, a gap, a number of floats, else binades."""
     if site.towards == "zero":
-        return math.exp2(distance + form.emin - form.precision)
+        return size_from_zero(distance, form)
     if site.towards == "one":
-        return math.exp2(distance - form.precision)
-    return math.exp2(distance) - 1 if site.towards == "equality" else distance
+        return size_of(distance - form.precision)
+    return size_of(distance) - 1 if site.towards == "equality" else distance
 
 
 def _hazard(site: Site, best: _Best, guide: _Guide) -> Hazard:

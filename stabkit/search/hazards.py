@@ -29,6 +29,7 @@ COMPARED = ("lt", "gt", "le", "ge", "eq", "ne", "maximum", "minimum", "fmax", "f
 AT_ZERO = ("relu", "abs", "sign", "sgn", "threshold_backward", "softshrink", "hardshrink", "leaky_relu", "elu", "prelu")
 STEPPED = ("floor", "ceil", "round", "trunc", "fmod", "remainder", "frac")
 LARGEST_ROW = 4096  # elements a sample of one operation that are looked at
+LEAST_STEP = 60.0  # binades below 1, as near as a number comes to a whole one
 MOST_CONSTANTS = 64
 
 Rows: TypeAlias = Tensor  # doubles [N, elements of one sample]
@@ -112,7 +113,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif ins and name in AT_ZERO:
             yield from _comparisons([ins[0], torch.zeros_like(ins[0])], operands[0].dtype)
         elif ins and name in STEPPED:
-            yield "a switch", (ins[0] - ins[0].round()).abs().log2().clamp(min=-60.0).add(60.0).amin(1)
+            yield "a switch", (binades(ins[0] - ins[0].round()) + LEAST_STEP).clamp(min=0).amin(1)
         elif result is not None and out.is_floating_point():
             yield from self._of_numbers(name, ins, result)
 
@@ -121,18 +122,18 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len(ins) > TO_ZERO.get(name, math.inf):
             x = ins[TO_ZERO[name]]
             size = x.abs().amax(1) if "norm" in name else x.abs().amin(1)
-            yield "zero", size.log2().clamp(min=form.emin - form.precision) - (form.emin - form.precision)
+            yield "zero", from_zero(size, form)
         if ins and name == "log1p":
             yield "zero", _closeness((ins[0] + 1).abs(), form)
         if ins and name in TO_ONE:
             yield "one", _closeness((ins[0].abs() - 1).abs(), form)
         if name in SATURATING:
             yield "one", _closeness((out.abs() - 1).abs(), form)
-        size = out.abs()
-        yield "overflow", (form.emax + 1 - size.log2()).clamp(min=0).amin(1)
+        size = binades(out)
+        yield "overflow", (form.emax + 1 - size).clamp(min=0).amin(1)
         if name in PRODUCTS and ins:
             live = torch.stack([x.abs().expand_as(out) if x.shape[1] in (1, out.shape[1]) else out for x in ins])
-            shrunk = (size.log2() - form.emin).clamp(min=0)
+            shrunk = (size - form.emin).clamp(min=0)
             yield "underflow", torch.where((live != 0).all(0), shrunk, math.inf).amin(1)
         if name in SUMS and ins:
             yield from self._of_sum(ins, out)
@@ -142,11 +143,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len(ins) >= 2 and all(x.shape[1] in (1, out.shape[1]) for x in ins[:2]):
             a, b = (x.abs().expand_as(out) for x in ins[:2])
             largest, least = torch.maximum(a, b), torch.minimum(a, b)
-            apart = torch.where(least > 0, largest.log2() - least.log2(), math.inf)
+            apart = torch.where(least > 0, binades(largest) - binades(least), math.inf)
             yield "absorption", (apart - precision).abs().amin(1)
         else:
             largest = ins[0].abs().amax(1, keepdim=True)
-        left = (out.abs().log2() - largest.log2() + precision).clamp(min=0)
+        left = torch.where(out == 0, 0.0, (binades(out) - binades(largest) + precision).clamp(min=0))
         yield "cancellation", torch.where(largest > 0, left, math.inf).amin(1)
 
     def _rows(self, x: Tensor, like: Tensor) -> Rows | None:
@@ -163,6 +164,35 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return None
 
 
+def binades(x: Tensor) -> Tensor:
+    """log2 |x| of doubles, with straight lines between powers of two; -1023 at 0.
+
+    Example:
+        >>> binades(torch.tensor([-8.0, 12.0, 2.0**-60]).double())
+        tensor([  3.0000,   3.5000, -60.0000], dtype=torch.float64)
+    """
+    return x.abs().view(torch.int64).double() * 2.0**-52 - 1023
+
+
+def size_of(binades: float) -> float:
+    """The number above 0 that lies so many binades from 1, on the same lines."""
+    return float(torch.tensor(round((binades + 1023) * 2**52)).view(torch.float64))
+
+
+def from_zero(size: Tensor, form: Format) -> Tensor:
+    """Binades between sizes and 0: 1 for the smallest float."""
+    return torch.where(size == 0, 0.0, binades(size) - _least_binade(form) + 1)
+
+
+def size_from_zero(distance: float, form: Format) -> float:
+    """The size at a distance from 0."""
+    return size_of(distance - 1 + _least_binade(form)) if distance else 0.0
+
+
+def _least_binade(form: Format) -> float:
+    return float(binades(torch.tensor(form.smallest_subnormal, dtype=torch.float64)))
+
+
 def _broadcast(x: Tensor, like: Tensor) -> Tensor | None:
     try:
         return torch.broadcast_to(x, like.shape)
@@ -172,7 +202,7 @@ def _broadcast(x: Tensor, like: Tensor) -> Tensor | None:
 
 def _closeness(gap: Rows, form: Format) -> Tensor:
     """Binades between the least gap of a sample and the unit roundoff."""
-    return (gap.log2() + form.precision).clamp(min=0).amin(1)
+    return (binades(gap) + form.precision).clamp(min=0).amin(1)
 
 
 def _comparisons(ins: list[Rows], dtype: torch.dtype) -> Distances:
@@ -181,7 +211,7 @@ def _comparisons(ins: list[Rows], dtype: torch.dtype) -> Distances:
         return
     x = ins[0].to(dtype)
     for bound in ins[1:]:
-        yield "equality", torch.log2(_floats_between(x, bound.to(dtype).expand_as(x)) + 1).amin(1)
+        yield "equality", binades(_floats_between(x, bound.to(dtype).expand_as(x)) + 1).amin(1)
 
 
 def _floats_between(a: Tensor, b: Tensor) -> Tensor:
