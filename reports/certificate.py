@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from stabkit.certificate import Certificate, Run, Tally, Worst
+from stabkit.certificates.certificate import Certificate, Run, Tally, Worst
 
 MOST_SHOWN = 8  # intervals of each number
 SHORT = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}

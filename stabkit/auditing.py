@@ -13,10 +13,10 @@ from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
 from stabkit.collect import Collected, result_of
 from stabkit.errors import TargetError
+from stabkit.facts.properties import parse_property
 from stabkit.finding import Result
 from stabkit.floats import FORMATS
 from stabkit.notation import parse_parameter
-from stabkit.properties import parse_property
 from stabkit.recording.address import address_of
 from stabkit.target import Target, resolve, target_of, with_properties
 

@@ -16,6 +16,7 @@ from stabkit.checks import NAMES, Check, checks
 from stabkit.diagnosis import Diagnosis
 from stabkit.errors import DomainError, StabkitError, printable
 from stabkit.events import Begun, Ended, Event, Judged, Ranged
+from stabkit.facts.properties import parse_property
 from stabkit.finding import Coverage, Finding, Outcome, Verdict
 from stabkit.floats import FORMATS
 from stabkit.headroom import headroom
@@ -23,7 +24,6 @@ from stabkit.judge import Kind
 from stabkit.notation import parse_parameter
 from stabkit.oracle import ExactProgram, Oracle, WiderProgram, oracle_for
 from stabkit.program import Program, confirm_batching, count_results, draws_random_numbers, require_device, rows_of
-from stabkit.properties import parse_property
 from stabkit.safe_range import safe_ranges
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stabkit.certify_job import CertifyJob
+from stabkit.certificates.certify_job import CertifyJob
 from stabkit.cli_options import deliver, exit_code_of, write_quietly
 from stabkit.cli_request import RULE, check_request, terminations_as_interrupts
 from stabkit.collect import EXIT_CLEAN, EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_UNJUDGED
 from stabkit.errors import StabkitError, printable
 
 if TYPE_CHECKING:
-    from stabkit.certificate import Certificate
-    from stabkit.certifying import Certified
+    from stabkit.certificates.certificate import Certificate
+    from stabkit.certificates.certifying import Certified
 
 FORMATS = ("text", "json")
 USUAL_SAMPLE = 1000
@@ -107,7 +107,7 @@ def default_name(target: str, dtype: str, device: str) -> str:
 
 def _certified(target: str, dtype: str, options: dict[str, Any], seconds: float | None) -> int:
     """The exit code of one dtype, with its certificate written and shown; some chunks are counted in any case."""
-    from stabkit.certifying import certify as run
+    from stabkit.certificates.certifying import certify as run
 
     job = CertifyJob(
         "open",
@@ -138,7 +138,7 @@ def _earlier(path: Path) -> Certificate | None:
     Raises:
         StabkitError: where the file is something else.
     """
-    from stabkit.certificate import from_json
+    from stabkit.certificates.certificate import from_json
 
     return from_json(_text_of(path), str(path)) if path.exists() else None
 
@@ -162,7 +162,7 @@ def _text_of(path: Path) -> str:
 
 
 def _keeper(path: Path | None) -> Any:
-    from stabkit.certificate import to_json
+    from stabkit.certificates.certificate import to_json
 
     return lambda certificate: None if path is None else write_quietly(path, to_json(certificate))
 
@@ -175,7 +175,7 @@ def _progress() -> Any:
 
 def _told(done: Certified, known: Certificate | None, path: Path | None, options: dict[str, Any]) -> int:
     """The exit code of what became of a certification, with it shown."""
-    from stabkit.certificate import to_json
+    from stabkit.certificates.certificate import to_json
 
     if done.certificate is not None and done.certificate.done:
         if options["output_format"] == "json" or path is None:
@@ -198,8 +198,8 @@ def _told(done: Certified, known: Certificate | None, path: Path | None, options
 
 
 def _check(options: dict[str, Any]) -> int:
-    from stabkit.certificate import from_json
-    from stabkit.certifying import check
+    from stabkit.certificates.certificate import from_json
+    from stabkit.certificates.certifying import check
 
     path: Path = options["checked"]
     text = _text_of(path)

@@ -84,8 +84,8 @@ def about_targets(command: Callable[..., None]) -> Callable[..., None]:
 
 def check_request(targets: Sequence[str], options: dict[str, Any]) -> None:
     """Everything that can be known to be wrong before torch is loaded."""
+    from stabkit.facts.properties import parse_property
     from stabkit.notation import parse_parameter
-    from stabkit.properties import parse_property
 
     references = [] if options["reference"] is None else [options["reference"]]
     facts = options.get("properties", ())

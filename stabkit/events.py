@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stabkit.certificate import Identity, Tally
+from stabkit.certificates.certificate import Identity, Tally
 from stabkit.finding import Coverage, Finding, Hazard, Headroom, SafeRange, Status, Verdict
 
 

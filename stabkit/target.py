@@ -25,7 +25,7 @@ from stabkit.dependence import settled
 from stabkit.distribution import within_support
 from stabkit.domain import Argument, Between, Built, Fixed, Interval, Parameter, guess_domain
 from stabkit.errors import StabkitError, TargetError
-from stabkit.properties import Property, check_property
+from stabkit.facts.properties import Property, check_property
 from stabkit.recording.address import address_of
 from stabkit.spec import USUAL_TOLERANCE, Spec, Status, Tolerance, stable
 

@@ -36,7 +36,11 @@ MEMORY_BYTES = 8 * 2**30  # that a worker may allocate beyond what it starts wit
 LOG_BYTES = 2**28  # of output, and of any other file a target writes
 POLL_SECONDS = 0.02
 VANISHED_SECONDS = 2.0  # that the pool has to notice the death of a worker and its exit code
-PRELOADED = ["stabkit.auditor", "stabkit.certifier", "torch._dynamo"]  # the latter is loaded by every dispatch mode
+PRELOADED = [
+    "stabkit.auditor",
+    "stabkit.certificates.certifier",
+    "torch._dynamo",
+]  # the latter is loaded by every dispatch mode
 
 
 @dataclass

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import torch
 
-from stabkit.certificate import Certificate, Tally, begun, extended
-from stabkit.certifier import opened
-from stabkit.certify_job import CertifyJob
+from stabkit.certificates.certificate import Certificate, Tally, begun, extended
+from stabkit.certificates.certifier import opened
+from stabkit.certificates.certify_job import CertifyJob
+from stabkit.certificates.exhaustion import count
 from stabkit.domain import Interval
-from stabkit.exhaustion import count
 from stabkit.spec import Spec
 from stabkit.target import leaves_of
 from stabkit.zoo import find

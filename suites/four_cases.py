@@ -21,9 +21,9 @@ from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic import Number, NumberSystem
-from stabkit.crossover import band, crossover
+from stabkit.continuity.crossover import band, crossover
+from stabkit.continuity.jumps import crossing_at
 from stabkit.floats import FORMATS, Format
-from stabkit.jumps import crossing_at
 from stabkit.notation import parse_parameter
 from stabkit.oracle import Oracle, oracle_for
 from stabkit.program import Program

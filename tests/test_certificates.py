@@ -15,7 +15,7 @@ import torch
 from stabkit.suites.certificates import table, unary
 from torch import Tensor
 
-from stabkit.certificate import (
+from stabkit.certificates.certificate import (
     EDGES,
     MOST_RUNS,
     Certificate,
@@ -29,13 +29,13 @@ from stabkit.certificate import (
     merged,
     to_json,
 )
-from stabkit.certifier import events_of, opened
-from stabkit.certify_job import CertifyJob
-from stabkit.certifying import certify
+from stabkit.certificates.certifier import events_of, opened
+from stabkit.certificates.certify_job import CertifyJob
+from stabkit.certificates.certifying import certify
+from stabkit.certificates.exhaustion import count, judged, run_in_lanes
+from stabkit.certificates.verdicts import KINDS
 from stabkit.events import Checked, Ended
-from stabkit.exhaustion import count, judged, run_in_lanes
 from stabkit.floats import ordinals
-from stabkit.verdicts import KINDS
 
 MINE = """
 import torch

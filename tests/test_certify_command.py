@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from stabkit.certificate import Certificate, from_json, to_json
+from stabkit.certificates.certificate import Certificate, from_json, to_json
 from stabkit.cli import main
 from stabkit.cli_certify import default_name
 
@@ -123,7 +123,7 @@ def test_a_wrong_command_is_told_before_anything_starts(here: Path, words: tuple
 
 
 def test_an_unfinished_certificate_is_gone_on_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stabkit import certifying
+    from stabkit.certificates import certifying
 
     kept: list[Certificate] = []
     words = ("zoo:exp_log_scale", "--dtype", "float32", "--arg", "p=[1,1.01]", "-o", "it.json")

@@ -8,11 +8,11 @@ import torch
 from planted import PLANTED, Planted
 
 from stabkit.checks import NAMES, checks
+from stabkit.facts.properties import parse_property
 from stabkit.floats import FORMATS
 from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program, confirm_batching
-from stabkit.properties import parse_property
 from stabkit.search.points import probe_points
 from stabkit.sweep import Sweep, sweep
 from stabkit.target import Target, with_properties

@@ -9,9 +9,9 @@ from torch import Tensor
 import stabkit
 from stabkit.domain import Argument, Interval, real
 from stabkit.errors import PropertyError, StabkitError
+from stabkit.facts.properties import FORMS, Property, check_property, parse_property
 from stabkit.finding import Finding, to_float
 from stabkit.notation import parse_parameter
-from stabkit.properties import FORMS, Property, check_property, parse_property
 
 
 @pytest.mark.parametrize("text", FORMS.replace("p,q", "p;q").split(", "))

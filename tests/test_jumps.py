@@ -19,11 +19,11 @@ from torch import Tensor
 from stabkit.arithmetic import Number, NumberSystem
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
+from stabkit.continuity.jump_search import failures_of, jumps_of
+from stabkit.continuity.jumps import Jump
 from stabkit.events import Judged
 from stabkit.finding import Finding
 from stabkit.floats import FORMATS
-from stabkit.jump_search import failures_of, jumps_of
-from stabkit.jumps import Jump
 from stabkit.notation import parse_parameter
 from stabkit.oracle import oracle_for
 from stabkit.program import Program, confirm_batching

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stabkit.checks import Claim, Failure, without_gradient, without_truth
-from stabkit.jump_search import failures_of, without_neighbours
+from stabkit.continuity.jump_search import failures_of, without_neighbours
 from stabkit.sweep import Sweep
 
 CLAIM = Claim(

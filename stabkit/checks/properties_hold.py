@@ -9,12 +9,12 @@ from flint import arb
 
 from stabkit.checks import Claim, Failure, grouped
 from stabkit.checks.matches_reference import mismatches
-from stabkit.counterexamples import Challenger, Counterexamples, counterexamples
+from stabkit.facts.counterexamples import Challenger, Counterexamples, counterexamples
+from stabkit.facts.properties import Property
 from stabkit.judge import Judgement
 from stabkit.meaning import Comparison, differences
 from stabkit.oracle import ExactProgram
 from stabkit.program import draws_random_numbers
-from stabkit.properties import Property
 from stabkit.search.points import extremeness, probe_points
 from stabkit.sweep import Sweep
 

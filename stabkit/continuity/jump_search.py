@@ -14,14 +14,14 @@ import msgspec
 import torch
 
 from stabkit.checks import Failure
-from stabkit.crossover import band, crossover, shifts
+from stabkit.continuity.crossover import band, crossover, shifts
+from stabkit.continuity.jumps import Jump, Side, crossing_at
 from stabkit.domain import Interval, Tensors
 from stabkit.exact.steps import Step
 from stabkit.finding import SEVERITIES, Finding, number
 from stabkit.finding import Jump as Reported
 from stabkit.floats import shortest, ulp_error
 from stabkit.judge import Judgement, Kind
-from stabkit.jumps import Jump, Side, crossing_at
 from stabkit.oracle import Oracle
 from stabkit.program import Points, draws_random_numbers, points_of, points_of_many
 from stabkit.search.boundaries import Boundary, boundaries, grid_of, lines_through, steps

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stabkit.conditioning import moved_points
 from stabkit.domain import Argument, Built, Interval, Parameter, Point
+from stabkit.facts.properties import MONOTONE, Property, meant_by
 from stabkit.floats import FORMATS, Format, nearest, neighbours
 from stabkit.program import Points, Program, count_of, rows_at
-from stabkit.properties import MONOTONE, Property, meant_by
 from stabkit.search.lattice import Lattice
 from stabkit.search.points import remoteness
 from stabkit.target import Target

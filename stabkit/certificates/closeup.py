@@ -10,12 +10,12 @@ from flint import arb
 
 from stabkit.arithmetic.enclosure import Enclosure
 from stabkit.arithmetic.evaluate import Truth
+from stabkit.certificates.tallies import Amount, Exact, Sheet
+from stabkit.certificates.verdicts import place
 from stabkit.conditioning import conditioning
 from stabkit.floats import Format, as_finite, excess_bits, true_ulp
 from stabkit.judge import Judgement, Kind, largest_difference, representable_truth
 from stabkit.program import Outcome, Points, sample_of
-from stabkit.tallies import Amount, Exact, Sheet
-from stabkit.verdicts import place
 from stabkit.verification import WORKING_BITS, Examiner, numbers_of
 
 

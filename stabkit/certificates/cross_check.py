@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import torch
 
-from stabkit.certificate import (
+from stabkit.certificates.certificate import (
     EDGES,
     Certificate,
     CertificateError,
@@ -23,15 +23,15 @@ from stabkit.certificate import (
     digest_of,
     ordinals_at,
 )
-from stabkit.closeup import by_balls, exactly
+from stabkit.certificates.closeup import by_balls, exactly
+from stabkit.certificates.exhaustion import blank_sheets, raising, run_in_lanes
+from stabkit.certificates.space import Space
+from stabkit.certificates.tallies import NAMES, RAISES, Sheet, bins_of, inputs_at
+from stabkit.certificates.verdicts import KINDS
 from stabkit.events import Checked
-from stabkit.exhaustion import blank_sheets, raising, run_in_lanes
 from stabkit.finding import number
 from stabkit.judge import Kind
 from stabkit.program import Outcome, Points, sample_of
-from stabkit.space import Space
-from stabkit.tallies import NAMES, RAISES, Sheet, bins_of, inputs_at
-from stabkit.verdicts import KINDS
 from stabkit.verification import Examiner
 
 MOST_TOLD = 20

@@ -10,10 +10,10 @@ from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.evaluate import flatten
+from stabkit.continuity.jumps import Crossing, Jump, Side, places_of
 from stabkit.domain import Interval
 from stabkit.finding import Shift, number
 from stabkit.floats import nearest, neighbours, shortest
-from stabkit.jumps import Crossing, Jump, Side, places_of
 from stabkit.program import Points, points_of_many
 from stabkit.search.boundaries import Boundary, boundaries, grid_of
 from stabkit.search.legal import moved_inside

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from stabkit.arithmetic.bounds import Bounds
-from stabkit.certificate import BINS, EDGES, MOST_RUNS, Axis, Member, Run, Tally, Worst, ordinals_at
+from stabkit.certificates.certificate import BINS, EDGES, MOST_RUNS, Axis, Member, Run, Tally, Worst, ordinals_at
+from stabkit.certificates.verdicts import KINDS, Verdicts, place
 from stabkit.finding import number
 from stabkit.floats import Format, from_ordinals
 from stabkit.judge import Kind
-from stabkit.verdicts import KINDS, Verdicts, place
 
 RAISES = len(KINDS)  # the kind of an input at which the program raises
 NAMES = (*(kind.value for kind in KINDS), "raises")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stabkit.certificate import Axis
+from stabkit.certificates.certificate import Axis
 from stabkit.domain import Argument, Interval, Point
 from stabkit.errors import TargetError
 from stabkit.floats import Format, from_ordinals, ordinals

@@ -13,12 +13,12 @@ from flint import arb
 from torch import Generator
 
 from stabkit.arithmetic.enclosure import UNDEFINED, Enclosure
-from stabkit.arrangements import Arrangement, Breach, arrangements, breach, moved_by
 from stabkit.domain import Argument, Interval
+from stabkit.facts.arrangements import Arrangement, Breach, arrangements, breach, moved_by
+from stabkit.facts.properties import MONOTONE, Property, meant_by
 from stabkit.finding import Severity
 from stabkit.judge import Judgement, Kind
 from stabkit.program import Points, points_of, points_of_many, rows_at, sample_of
-from stabkit.properties import MONOTONE, Property, meant_by
 from stabkit.search.points import draw, remoteness
 from stabkit.verification import Examiner, Sample, written
 

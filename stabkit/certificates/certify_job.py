@@ -16,7 +16,7 @@ class CertifyJob:
         sample: inputs to check besides those that it names.
     """
 
-    run_by: ClassVar[str] = "stabkit.certifier:events_of"
+    run_by: ClassVar[str] = "stabkit.certificates.certifier:events_of"
 
     task: Literal["open", "count", "check"]
     target: str

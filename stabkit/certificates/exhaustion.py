@@ -15,17 +15,17 @@ from flint import arb
 from torch import Tensor
 
 from stabkit.arithmetic.bounds import Bounds, Enclosures
-from stabkit.certificate import Tally
-from stabkit.closeup import by_balls, exactly
+from stabkit.certificates.certificate import Tally
+from stabkit.certificates.closeup import by_balls, exactly
+from stabkit.certificates.space import Space
+from stabkit.certificates.tallies import NEGLIGIBLE, RAISES, Sheet, bins_of, tally
+from stabkit.certificates.verdicts import OPEN, Verdicts, spreads, verdicts_on
 from stabkit.conditioning import moved_points
 from stabkit.errors import TargetError
 from stabkit.floats import Format
 from stabkit.foresight import foresee
 from stabkit.oracle import Oracle
 from stabkit.program import Outcome, Points, Program, count_of, rows_at, rows_of, sample_of
-from stabkit.space import Space
-from stabkit.tallies import NEGLIGIBLE, RAISES, Sheet, bins_of, tally
-from stabkit.verdicts import OPEN, Verdicts, spreads, verdicts_on
 from stabkit.verification import Examiner
 
 LANES = 64  # a batch is filled up to a multiple of it, so that every input runs in the vector part of kernels

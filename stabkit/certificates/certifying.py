@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
-from stabkit.certificate import Certificate, CertificateError, Identity, begun, extended
-from stabkit.certify_job import CertifyJob
+from stabkit.certificates.certificate import Certificate, CertificateError, Identity, begun, extended
+from stabkit.certificates.certify_job import CertifyJob
 from stabkit.events import Checked, Counted, Ended, Event, Opened
 from stabkit.worker import Workers
 

@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from stabkit.certificate import Identity, from_json
-from stabkit.certify_job import CertifyJob
+from stabkit.certificates.certificate import Identity, from_json
+from stabkit.certificates.certify_job import CertifyJob
+from stabkit.certificates.cross_check import cross_check
+from stabkit.certificates.exhaustion import chunk_size, count
+from stabkit.certificates.space import Space, space_of
 from stabkit.collect import versions
-from stabkit.cross_check import cross_check
 from stabkit.errors import StabkitError, TargetError, printable
 from stabkit.events import Checked, Counted, Ended, Event, Opened
-from stabkit.exhaustion import chunk_size, count
 from stabkit.floats import FORMATS
 from stabkit.notation import parse_parameter
 from stabkit.oracle import Definition, Oracle, oracle_for
 from stabkit.program import Program, confirm_batching, draws_random_numbers, require_device
 from stabkit.search.points import probe_points
-from stabkit.space import Space, space_of
 from stabkit.target import Target, resolve, with_tolerance
 from stabkit.verification import Examiner
 
