@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stabkit.distribution import distribution_of
 from stabkit.domain import Argument, Fixed, Parameter, is_bool, is_index
@@ -22,6 +23,7 @@ from stabkit.target import Target
 Points: TypeAlias = dict[str, Tensor]  # by argument name, samples along the first axis
 
 NOT_A_BATCH = "ValueError: the result has no batch dimension"
+MOST_MORE = 1.5  # operations of five samples over those of two, unless the program loops over them
 PROBE_ULPS = 64  # vector lanes and tails of one kernel differ by that much
 
 
@@ -50,6 +52,7 @@ class Program:
 
     Attributes:
         batched: whether samples run together; settled by `confirm_batching`.
+        looped: whether they do so one after another, in a loop of the program's own.
         seed: torch's generator starts from it at every call, so that random draws repeat.
     """
 
@@ -58,10 +61,16 @@ class Program:
     device: str = "cpu"
     batched: bool = False
     seed: int = 0
+    looped: bool = False
+
+    @property
+    def together(self) -> bool:
+        """Whether many samples cost little more than one."""
+        return self.batched and not self.looped
 
     def in_dtype(self, name: str) -> Program:
         """The same program in another dtype."""
-        return Program(self.target, FORMATS[name], self.device, self.batched, self.seed)
+        return replace(self, form=FORMATS[name])
 
     def run(self, points: Points, gradients: bool = True) -> Outcome:
         """Values and gradients at all samples; a sample that raises is marked and the others go on."""
@@ -345,7 +354,26 @@ def confirm_batching(program: Program, points: Points) -> tuple[Program, str]:
     ok = ~alone.raised
     if not all(_close(a[ok], b[ok], program.form) for a, b in pairs):
         return program, "samples of a batch influence each other"
-    return Program(program.target, program.form, program.device, True, program.seed), ""
+    together = replace(program, batched=True)
+    few = _operations(together, rows_of(points, 0, 2))
+    return replace(together, looped=_operations(together, points) > few * MOST_MORE), ""
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations that run under it."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _operations(program: Program, points: Points) -> int:
+    """How many operations a run takes."""
+    with _Counter() as counter:  # type: ignore[no-untyped-call]
+        program.run(points, gradients=False)
+    return int(counter.count)
 
 
 def _close(a: Tensor, b: Tensor, form: Format) -> bool:

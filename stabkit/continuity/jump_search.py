@@ -53,12 +53,14 @@ def jumps_of(sweep: Sweep) -> tuple[Jump, ...]:
     """Every jump found, in values and in slopes."""
     now = time.monotonic()
     until = now + (sweep.deadline - now) * SHARE
+    if now > until:
+        return ()
     lines = lines_through(sweep.program, _samples(sweep))
     if not len(lines) or sweep.oracle is None:
         return ()
     grid = grid_of(lines, gradients=True)
     found = boundaries(lines, grid)
-    if sweep.program.batched and time.monotonic() < until:
+    if sweep.program.together and time.monotonic() < until:
         found += [b for b in steps(lines, grid) if (b.line, b.below) not in {(f.line, f.below) for f in found}]
     return tuple(_judged(lines, _most_suspicious(lines, found), sweep.oracle, until))
 

@@ -374,7 +374,7 @@ def crossing_at(lines: Lines, boundary: Boundary, oracle: Oracle) -> Crossing:
     """A boundary, with as many floats around it as lie between its native and its exact flips."""
     found = Crossing(lines, surroundings(lines, boundary), oracle)
     jumps = any(found.may_jump(k) for k in range(len(found.names)))
-    if not lines.program.batched or not jumps or found.ends is None:
+    if not lines.program.together or not jumps or found.ends is None:
         return found
     ranks, (low, high) = found.around.ranks, found.ends
     here = int(ranks[found.around.at])

@@ -50,7 +50,7 @@ def lines_through(program: Program, points: Points) -> Lines:
     if not spots:
         return Lines(program, points, ())
     numbers = sum(x[0].numel() for x in points.values())
-    most = min(MOST_LINES, max(MOST_NUMBERS // (256 * numbers), 2)) if program.batched else LONE_LINES
+    most = min(MOST_LINES, max(MOST_NUMBERS // (256 * numbers), 2)) if program.together else LONE_LINES
     pairs = {_rest(points, row, spot): (row, spot) for row in reversed(range(count_of(points))) for spot in spots}
     chosen = list(reversed(pairs.values()))[: max(most, len(spots))]
     return Lines(program, rows_at(points, torch.tensor([row for row, _ in chosen])), [spot for _, spot in chosen])
@@ -91,7 +91,7 @@ class Grid:
 
 def grid_of(lines: Lines, gradients: bool) -> Grid:
     """All lines gone along at once."""
-    effort = FINE if lines.program.batched else COARSE
+    effort = FINE if lines.program.together else COARSE
     ranks = [lines.grid(k, effort) for k in range(len(lines))]
     owners = torch.cat([torch.full_like(r, k) for k, r in enumerate(ranks)])
     every = torch.cat(ranks)
@@ -104,7 +104,7 @@ def boundaries(lines: Lines, grid: Grid, of: Switch | None = None) -> list[Bound
     Args:
         of: the only decision that is looked at.
     """
-    most = MOST_BOUNDARIES if lines.program.batched else LONE_BOUNDARIES
+    most = MOST_BOUNDARIES if lines.program.together else LONE_BOUNDARIES
     cells = [(s, row) for s, row in _flipping(lines, grid) if of in (None, s)][:most]
     if not cells:
         return []

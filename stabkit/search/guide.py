@@ -88,7 +88,7 @@ class _Guide:
     @property
     def is_over(self) -> bool:
         """Whether time or runs are spent."""
-        return time.monotonic() > self.deadline or (self.program.batched and self.looks >= MOST_LOOKS)
+        return time.monotonic() > self.deadline or (self.program.together and self.looks >= MOST_LOOKS)
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -140,7 +140,7 @@ def lead(program: Program, points: Points, deadline: float, generator: Generator
     plain = _plainest(points, program.target.arguments)
     for phase in range(MOST_PHASES if guide.varied else 0):
         open_sites = [s for s in moving if phase == 0 or guide.best[s].distance > REACHED]
-        for lines in _in_parts(_lines(guide, open_sites, plain, phase), LINES if program.batched else LONE_LINES):
+        for lines in _in_parts(_lines(guide, open_sites, plain, phase), LINES if program.together else LONE_LINES):
             if guide.is_over:
                 break
             _follow(guide, lines)
@@ -183,7 +183,7 @@ def _lines(guide: _Guide, sites: Sequence[Site], plain: Points, phase: int) -> l
 
 def _follow(guide: _Guide, lines: Sequence[_Line]) -> None:
     """Lays grids on lines, ever finer, until every one has come down to neighbouring floats."""
-    size = GRID if guide.program.batched else LONE_GRID
+    size = GRID if guide.program.together else LONE_GRID
     left = list(lines)
     for _ in range(LAID_AGAIN):
         if not left or guide.is_over:

@@ -226,7 +226,7 @@ def _floats_between(a: Tensor, b: Tensor) -> Tensor:
 def watched(program: Program, points: Points) -> Reading:
     """The distances of all operations at all samples; nothing is known of samples at which the program raises."""
     caller, count = Caller(program), count_of(points)
-    if not program.batched:
+    if not program.together:
         return Reading.of(count, [([row], _watched(caller, rows_of(points, row, row + 1), 1)) for row in range(count)])
     whole = _watched(caller, points, count)
     if whole is not None:

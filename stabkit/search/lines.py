@@ -85,7 +85,7 @@ def read(program: Program, points: Points, gradients: bool = True, decisions: bo
 def _watched(program: Program, points: Points) -> tuple[Outcome, Mapping[Switch, Tensor]]:
     """A run without gradients, and its decisions."""
     count = count_of(points)
-    if program.batched:
+    if program.together:
         with Switches(count) as switches:
             outcome = program.run(points, gradients=False)
         return outcome, switches.states

@@ -116,10 +116,11 @@ class Sampler:
 
     def led(self, points: Points) -> Batch | None:
         """Samples led from some others towards every hazard of the program; None where there is none."""
-        starts = rows_of(points, 0, BATCHED_STARTS if self.program.batched else LONE_STARTS)
+        starts = rows_of(points, 0, BATCHED_STARTS if self.program.together else LONE_STARTS)
         led = lead(self.program, starts, time.monotonic() + self.seconds * GUIDED_SHARE, self.generator)
         self.constants, self.hazards = self.constants | led.constants, led.hazards
-        return Batch(led.points, urgent=led.first) if led.points else None
+        most = max(self.most, led.first)
+        return Batch({n: x[:most] for n, x in led.points.items()}, urgent=led.first) if led.points else None
 
     def _drawn(self, count: int) -> Points:
         """Samples of the whole domain, some of them near those that deserve it."""

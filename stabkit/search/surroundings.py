@@ -85,9 +85,9 @@ def surroundings(lines: Lines, boundary: Boundary, beyond: int = 0) -> Surroundi
     Args:
         beyond: how many more floats there are to a flip that is known.
     """
-    reach = reach_of(lines.form, lines.program.batched)
+    reach = reach_of(lines.form, lines.program.together)
     reach = min(2 * (reach + beyond), MOST_WIDE) if beyond else reach
-    widest = min(reach * WIDEST, MOST_WIDE) if lines.program.batched else reach
+    widest = min(reach * WIDEST, MOST_WIDE) if lines.program.together else reach
     found = _within(lines, boundary, reach)
     while reach < widest and not found.is_whole(reach // 2):
         reach *= 2
