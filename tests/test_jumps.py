@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from stabkit.arithmetic import Number, NumberSystem
 from stabkit.audit_job import Job
 from stabkit.auditor import audit_target
-from stabkit.continuity.jump_search import failures_of, jumps_of
+from stabkit.continuity.jump_search import failures_of, search_of, unfinished
 from stabkit.continuity.jumps import Jump
 from stabkit.events import Judged
 from stabkit.finding import Finding
@@ -140,7 +141,7 @@ def test_the_taylor_switch_of_the_continuous_bernoulli_is_found(dtype: str) -> N
         return torch.distributions.ContinuousBernoulli(p).log_prob(x)
 
     result = swept(log_prob, "p=(0,1) x=data:[0,1]", dtype)
-    found = [j for j in jumps_of(result) if j.of == "value"]
+    found = [j for j in search_of(result).jumps if j.of == "value"]
     near = {round(p, 3): j for j in found for p in [float(j.below.sample["p"])]}
     assert set(near) <= {0.499, 0.501}
     assert near
@@ -157,7 +158,7 @@ def test_the_taylor_switch_of_the_continuous_bernoulli_is_found(dtype: str) -> N
 @pytest.mark.parametrize("loss", ["huber_loss", "smooth_l1_loss"])
 def test_the_corners_of_huber_and_smooth_l1_are_none(loss: str, dtype: str) -> None:
     result = swept(getattr(F, loss), "input=real target=real", dtype, constants={"reduction": "none"})
-    assert jumps_of(result) == ()
+    assert search_of(result).jumps == ()
 
 
 def accuracy(x: Tensor) -> Tensor:
@@ -183,7 +184,7 @@ def stairs(x: Tensor) -> Tensor:
 @each_dtype
 @pytest.mark.parametrize("loss", [accuracy, masked, steps_of_ten, rectified, stairs, planted.naive_one_minus_cosine])
 def test_what_is_meant_and_what_rounding_does_is_no_jump(loss: Callable[..., Tensor], dtype: str) -> None:
-    assert jumps_of(swept(loss, "x=[-9,9]", dtype)) == ()
+    assert search_of(swept(loss, "x=[-9,9]", dtype)).jumps == ()
 
 
 def floor_of(ctx: NumberSystem, x: Number) -> Number:
@@ -200,7 +201,7 @@ def late_step(x: Tensor) -> Tensor:
 
 
 def test_a_definition_that_steps_excuses_the_step_and_no_other_one() -> None:
-    assert jumps_of(swept(unit_step, "x=[-4,4]", "float32", floor_of)) == ()
+    assert search_of(swept(unit_step, "x=[-4,4]", "float32", floor_of)).jumps == ()
     (found,) = failures_of(swept(late_step, "x=[-4,4]", "float32", floor_of), gradient=False)
     assert found.swept is not None
     assert {s["x"] for s in found.swept.samples} <= {1.25, math.nextafter(1.25, 2), 1.25 + 2**-22, 1.25 + 2**-23}
@@ -208,7 +209,7 @@ def test_a_definition_that_steps_excuses_the_step_and_no_other_one() -> None:
 
 def test_the_formulas_of_a_program_by_itself_make_warnings_and_the_definition_errors() -> None:
     def jump_of(truth: Any) -> Jump:
-        (found,) = jumps_of(swept(planted_jumps.switched_softplus, "x=[-9,9]", "float32", truth))
+        (found,) = search_of(swept(planted_jumps.switched_softplus, "x=[-9,9]", "float32", truth)).jumps
         return found
 
     alone, judged = jump_of(None), jump_of(planted_jumps.softplus)
@@ -262,3 +263,10 @@ def test_the_four_case_loss_switches_and_steps_as_the_formulas_say(dtype: str) -
     z = analytic_crossover(6.0) / scale
     assert math.sinh(k) / (math.cosh(k) + math.cosh(z)) == pytest.approx(1e-5, rel=1e-9)
     assert len(list(table(rows))) == 5
+
+
+def test_a_search_that_time_ended_is_no_pass() -> None:
+    late = replace(swept(unit_step, "x=[-4,4]", "float32", floor_of), deadline=0.0)
+    assert search_of(late).jumps == ()
+    assert unfinished(late) == "time ended the search for jumps at 0 boundaries"
+    assert unfinished(swept(unit_step, "x=[-4,4]", "float32", floor_of)) == ""

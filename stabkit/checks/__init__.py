@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from stabkit.finding import Severity
 from stabkit.judge import Judgement
@@ -73,19 +74,33 @@ class Check:
         applies: None if the claim can be judged on a sweep, else the reason why it cannot.
         failures: the groups of failed numbers.
         examiner: who judges them again by themselves; a check's own where it does not compare runs with the truth.
+        unfinished: why a claim that did not fail cannot be called passed, besides what the sweep itself left open.
+        evidence: what stands behind it where it is called passed; None for the points of the sweep.
     """
 
     claim: Claim
     applies: Callable[[Sweep], str | None]
     failures: Callable[[Sweep], Iterable[Failure]]
     examiner: Callable[[Sweep], Examiner]
+    unfinished: Callable[[Sweep], str]
+    evidence: Callable[[Sweep], str] | None
 
 
 @cache
 def checks() -> tuple[Check, ...]:
     """All checks, in the order they are reported."""
     modules = (importlib.import_module(f"stabkit.checks.{name}") for name in NAMES)
-    return tuple(Check(m.CLAIM, m.applies, m.failures, getattr(m, "examiner", _of_sweep)) for m in modules)
+    return tuple(_check(m) for m in modules)
+
+
+def _check(module: Any) -> Check:
+    examiner, evidence = getattr(module, "examiner", _of_sweep), getattr(module, "evidence", None)
+    unfinished = getattr(module, "unfinished", _finished)
+    return Check(module.CLAIM, module.applies, module.failures, examiner, unfinished, evidence)
+
+
+def _finished(sweep: Sweep) -> str:
+    return ""
 
 
 def _of_sweep(sweep: Sweep) -> Examiner:

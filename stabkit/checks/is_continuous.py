@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 
 from stabkit.checks import Claim, Failure, without_truth
-from stabkit.continuity.jump_search import failures_of, without_neighbours
+from stabkit.continuity.jump_search import evidence, failures_of, unfinished, without_neighbours
 from stabkit.sweep import Sweep
+
+__all__ = ["CLAIM", "applies", "evidence", "failures", "unfinished"]
 
 CLAIM = Claim(
     name="is_continuous",

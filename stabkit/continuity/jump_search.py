@@ -48,21 +48,48 @@ def without_neighbours(sweep: Sweep) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class JumpSearch:
+    """What came of looking for jumps.
+
+    Attributes:
+        jumps: every jump found, in values and in slopes.
+        boundaries: how many places were found where a decision flips, or a step asks for an explanation.
+        whole: all of them were looked at in time.
+    """
+
+    jumps: tuple[Jump, ...] = ()
+    boundaries: int = 0
+    whole: bool = True
+
+
 @lru_cache(maxsize=4)
-def jumps_of(sweep: Sweep) -> tuple[Jump, ...]:
-    """Every jump found, in values and in slopes."""
+def search_of(sweep: Sweep) -> JumpSearch:
+    """The search for jumps, which the claims about continuity share."""
     now = time.monotonic()
     until = now + (sweep.deadline - now) * SHARE
     if now > until:
-        return ()
+        return JumpSearch(whole=False)
     lines = lines_through(sweep.program, _samples(sweep))
     if not len(lines) or sweep.oracle is None:
-        return ()
+        return JumpSearch()
     grid = grid_of(lines, gradients=True)
     found = boundaries(lines, grid)
     if sweep.program.together and time.monotonic() < until:
         found += [b for b in steps(lines, grid) if (b.line, b.below) not in {(f.line, f.below) for f in found}]
-    return tuple(_judged(lines, _most_suspicious(lines, found), sweep.oracle, until))
+    jumps = tuple(_judged(lines, _most_suspicious(lines, found), sweep.oracle, until))
+    return JumpSearch(jumps, len(found), time.monotonic() < until)
+
+
+def unfinished(sweep: Sweep) -> str:
+    """Why continuity cannot be called passed, if it cannot."""
+    search = search_of(sweep)
+    return "" if search.whole else f"time ended the search for jumps at {search.boundaries} boundaries"
+
+
+def evidence(sweep: Sweep) -> str:
+    """What stands behind continuity that is called passed."""
+    return f"{search_of(sweep).boundaries} boundaries located to neighbouring floats"
 
 
 def _samples(sweep: Sweep) -> Points:
@@ -109,7 +136,7 @@ def _most_suspicious(lines: Lines, found: Sequence[Boundary]) -> list[Boundary]:
 
 def failures_of(sweep: Sweep, gradient: bool) -> list[Failure]:
     """The jumps of the value, or of slopes where the value has none: one failure for each decision."""
-    found = jumps_of(sweep)
+    found = search_of(sweep).jumps
     of_values = {j.at.switch for j in found if not _is_slope(j)}
     kept = [j for j in found if _is_slope(j) == gradient and not (gradient and j.at.switch in of_values)]
     groups: dict[tuple[Switch | None, str], list[Jump]] = {}
