@@ -77,14 +77,14 @@ def witness_words(finding: Finding) -> str:
 
 
 def reach_words(finding: Finding) -> str:
-    """How far it goes on failing around the witness: `fails for x from -30 to -17.3; y does not matter`."""
+    """How far it was seen to fail around the witness: `seen to fail for x from -30 to -17.3; y seems not to matter`."""
     axes = [_extent_words(e) for e in finding.region]
     alone = " (one at a time)" if len(axes) > 1 else ""
-    parts = ["fails for " + ", ".join(axes) + alone] if axes else []
+    parts = ["seen to fail for " + ", ".join(axes) + alone] if axes else []
     if finding.immaterial:
         names = finding.immaterial
         *others, last = names
-        parts.append(f"{', '.join(others)} and {last} do not matter" if others else f"{last} does not matter")
+        parts.append(f"{', '.join(others)} and {last} seem not to matter" if others else f"{last} seems not to matter")
     if finding.dead is not None:
         parts.append(_dead_words(finding.dead))
     return "; ".join(parts)

@@ -102,7 +102,7 @@ def default_name(target: str, dtype: str, device: str) -> str:
         'losses_mine.py_loss.float16.certificate.json'
     """
     where = "" if device == "cpu" else f".{device}"
-    return re.sub(r"[^\w.-]+", "_", f"{target[-150:]}.{dtype}{where}.certificate.json")
+    return re.sub(r"[^\w.-]+", "_", f"{target[-150:]}.{dtype}{where}.certificate.json").lstrip("._")
 
 
 def _certified(target: str, dtype: str, options: dict[str, Any], seconds: float | None) -> int:
@@ -200,26 +200,28 @@ def _told(done: Certified, known: Certificate | None, path: Path | None, options
 def _check(options: dict[str, Any]) -> int:
     from stabkit.certificates.certificate import from_json
     from stabkit.certificates.certifying import check
+    from stabkit.reports.certificate import statement
 
     path: Path = options["checked"]
     text = _text_of(path)
-    from_json(text, str(path))  # says at once what is wrong with it
+    certificate = from_json(text, str(path))  # says at once what is wrong with it
     found, reason = check(text, str(path), options["sample"], options["seed"])
     if found is None:
         click.echo(f"stabkit: {reason}", err=True)
         return EXIT_UNJUDGED
     code = EXIT_FINDINGS if found.contradictions else EXIT_UNJUDGED if found.unresolved else EXIT_CLEAN
-    deliver(_report(found, path, code, options["output_format"]), options["output"])
+    named = f"{path}, which says {statement(certificate)}"
+    deliver(_report(found, path, named, code, options["output_format"]), options["output"])
     return code
 
 
-def _report(found: Any, path: Path, code: int, output_format: str) -> str:
+def _report(found: Any, path: Path, named: str, code: int, output_format: str) -> str:
     import msgspec
 
     if output_format == "json":
         document = {"certificate": str(path), "consistent": code == EXIT_CLEAN, **msgspec.to_builtins(found)}
         return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
     head = {EXIT_CLEAN: "CONSISTENT", EXIT_FINDINGS: "CONTRADICTED"}.get(code, "OPEN")
-    lines = [f"{head}  {path}: {found.inputs:,} inputs tried again, {found.unresolved} numbers open"]
+    lines = [f"{head}  {named}: {found.inputs:,} inputs tried again, {found.unresolved} numbers open"]
     lines += [f"  {what}" for what in found.contradictions]
     return "\n".join([*lines, *(f"  note: {note}" for note in found.notes)]) + "\n"

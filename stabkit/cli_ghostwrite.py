@@ -10,6 +10,7 @@ import click
 
 from stabkit.audit_job import DTYPES
 from stabkit.cli_options import check_writable, checked_dtypes, deliver, exit_code_of
+from stabkit.errors import StabkitError
 from stabkit.notation import parse_parameter
 
 
@@ -21,6 +22,7 @@ from stabkit.notation import parse_parameter
 @click.option("--reference", metavar="PLACE:FUNCTION", help="What is true, as in stabkit audit.")
 @click.option("--dtype", "dtypes", default=",".join(DTYPES), show_default=True, help="Comma-separated dtypes.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the test file there.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 def ghostwrite(target: str, **options: Any) -> None:
     """Write a pytest file for TARGET: an audit, and a property for Hypothesis.
 
@@ -32,6 +34,8 @@ def ghostwrite(target: str, **options: Any) -> None:
 def _ghostwrite(target: str, options: dict[str, Any]) -> int:
     dtypes = checked_dtypes(options["dtypes"])
     check_writable(options["output"])
+    if options["output"] and options["output"].is_file() and not options["force"]:
+        raise StabkitError(f"file {str(options['output'])!r}", "is there already", "name another one, or pass --force")
     declared = [parse_parameter(a) for a in options["arguments"]]
     from stabkit.ghostwriter import test_file
 

@@ -3,8 +3,8 @@
 With u the unit roundoff and C the conditioning of the number, *excess bits* are log2(|error| / max(u(|truth| + C),
 smallest subnormal)). Up to 4 pass, unless the target's tolerance says otherwise. Beyond, it is a warning; an error if
 more than half the significand is still lost after the natural scale has been added: u S for a value (S = 1 nat),
-u max(S, |value|)/|x| for a slope by x. A slope that passes once u max(S, |value|)/max(1, |x|) has been added is a note:
-moving x by 1, or by its own size, would not show the difference in the value.
+u max(S, |value|)/|x| for a slope by x. A slope that has lost no bit once u S/max(1, |x|) has been added is a note: moving
+x by 1, or by its own size, makes a difference below the rounding of one natural scale.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def judge(
     severity: Severity = "warning"
     if not finite or excess_bits(error, real, wobble, form, scale) > form.precision / 2:
         severity = "error"
-    elif excess_bits(error, real, wobble, form, harmless) <= bits:
+    elif excess_bits(error, real, wobble, form, harmless) <= 0:
         severity = "note"
     return Judgement(
         row,
@@ -126,7 +126,7 @@ def _without_comparison(got: float, truth: Enclosure, form: Format) -> Kind | No
     if truth.state is State.UNDEFINED:
         return Kind.UNDEFINED
     if not truth.is_finite:
-        return Kind.RANGE_LIMIT
+        return Kind.NOT_FINITE if math.isinf(got) and got * truth.as_double() < 0 else Kind.RANGE_LIMIT
     if truth.overflows(form) and (math.isnan(got) or (abs(got) >= form.overflow and (got > 0) == bool(truth.ball > 0))):
         return Kind.RANGE_LIMIT
     return Kind.NOT_FINITE if math.isnan(got) else None
@@ -153,9 +153,9 @@ def largest_difference(moved: list[Enclosure], truth: Enclosure, form: Format, r
     return largest / arb(form.unit_roundoff * roundoffs)
 
 
-def harmless_slope(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:
-    """max(S, |value|)/max(1, |x|): such slopes make a rounding of the value where x moves by 1, or by its own size."""
-    return slope_scale(value, max(1.0, abs(x)), natural)
+def harmless_slope(x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:
+    """S/max(1, |x|): the slope by which the value moves by S where x moves by 1, or by its own size."""
+    return arb(natural) / arb(max(1.0, abs(x)))
 
 
 def slope_scale(value: Enclosure, x: float, natural: float = USUAL_TOLERANCE.natural_scale) -> arb:

@@ -13,7 +13,9 @@ from stabkit.floats import from_ordinals, ordinals, shortest
 from stabkit.judge import Judgement
 from stabkit.program import Points, Program, count_of, points_of, rows_at, sample_of
 from stabkit.search.extents import edge
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
+from stabkit.search.legal import are_legal, moved_inside
 from stabkit.search.points import draw
 from stabkit.verification import Examiner, Sample
 
@@ -56,7 +58,7 @@ def _uniform(program: Program, count: int, generator: Generator) -> Points:
         if isinstance(a.domain, Interval):
             x = Lattice(a.domain, form, a.name).draw("ordinal", points[a.name].numel(), generator)
             points[a.name] = x.to(form.dtype).reshape(points[a.name].shape)
-    return points
+    return moved_inside(points, arguments, form)
 
 
 def _is_zero(program: Program, points: Points, argument: str) -> Tensor:
@@ -64,7 +66,8 @@ def _is_zero(program: Program, points: Points, argument: str) -> Tensor:
     outcome = program.run(points)
     if argument not in outcome.gradients:
         return ~outcome.raised
-    return (outcome.gradients[argument].reshape(count_of(points), -1) == 0).all(1) & ~outcome.raised
+    slopes = outcome.gradients[argument].reshape(count_of(points), -1)
+    return ((slopes == 0) | ~slopes.isfinite()).all(1) & ~outcome.raised
 
 
 def _nearest_alive(program: Program, sample: Sample, argument: str) -> tuple[str, float | None]:
@@ -89,9 +92,9 @@ def _place(flat: int, shape: tuple[int, ...]) -> list[int]:
 
 def _steps(program: Program, points: Points, leaf: Argument, element: int) -> Iterator[tuple[int, int, float]]:
     """(floats between, element, value) of the nearest live value below and above, where there is one."""
-    if not isinstance(leaf.domain, Interval):
+    lattice = Joint(program.target.arguments, program.form).lattice(leaf)
+    if lattice is None:
         return
-    lattice = Lattice(leaf.domain, program.form, leaf.name)
     ends = torch.tensor([lattice.low, lattice.high], dtype=program.form.dtype)
     start = int(ordinals(points[leaf.name].flatten())[element])
     for end in ordinals(ends).tolist():
@@ -111,4 +114,6 @@ def _zero_at(program: Program, points: Points, name: str, element: int, ranks: S
     flat = many[name].reshape(len(ranks), -1)
     flat[:, element] = from_ordinals(torch.tensor(ranks), program.form)
     many[name] = flat.reshape(many[name].shape)
-    return _is_zero(program, many, name).tolist()
+    legal = are_legal(many, program.target.arguments, program.form)
+    found: list[bool] = (_is_zero(program, many, name) | ~legal).tolist()
+    return found

@@ -298,7 +298,7 @@ class _Case:
         for name in self.names:
             for k, (x, true) in enumerate(zip(flatten(self.sample[name]), self.truth.gradient[name], strict=True)):
                 of = _slope_name(self.program, name, k)
-                scales = slope_scale(values[0], x, natural), harmless_slope(values[0], x, natural)
+                scales = slope_scale(values[0], x, natural), harmless_slope(x, natural)
                 yield _Number(of, true, partial(_slope_in, name, k), *scales)
 
 

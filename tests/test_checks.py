@@ -45,8 +45,11 @@ def failed_claims(result: Sweep) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{p.claim}-{p.faulty.__name__}")
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("planted", "dtype"),
+    [*((p, "float32") for p in PLANTED), *((p, "bfloat16") for p in PLANTED[::4])],
+    ids=lambda p: p if isinstance(p, str) else f"{p.claim}-{p.faulty.__name__}",
+)
 def test_a_planted_fault_breaks_its_claim_and_its_twin_breaks_none(planted: Planted, dtype: str) -> None:
     assert planted.claim in failed_claims(swept(target_of(planted.faulty, planted), dtype))
     assert failed_claims(swept(target_of(planted.stable, planted), dtype)) == {}

@@ -119,15 +119,15 @@ def test_how_far_it_goes_is_one_line_of_80_columns_in_text_markdown_and_html() -
     )
     said = reach_words(far)
     assert said == (
-        "fails for x from -30 to -17.3, every s[0] (one at a time); y, mean_of_the_posterior and label do not matter; "
-        "no gradient by x at 12.3% of the floats, alive at x=-17.3"
+        "seen to fail for x from -30 to -17.3, every s[0] (one at a time); "
+        "y, mean_of_the_posterior and label seem not to matter; no gradient by x at 12.3% of the floats, alive at x=-17.3"
     )
     shown = full(result(target("m:f", far)))
-    lines = [line for line in shown if line.startswith("      fails for") or line.startswith("        ")]
+    lines = [line for line in shown if line.startswith("      seen to fail for") or line.startswith("        ")]
     assert " ".join(line.strip() for line in lines) == said
     assert max(map(len, lines)) <= 80
-    assert "fails for x from -30 to -17.3" in page(result(target("m:f", far)))
-    assert any("fails for x from -30 to -17.3" in line for line in markdown(result(target("m:f", far))))
+    assert "seen to fail for x from -30 to -17.3" in page(result(target("m:f", far)))
+    assert any("seen to fail for x from -30 to -17.3" in line for line in markdown(result(target("m:f", far))))
     assert reach_words(finding()) == ""
 
 

@@ -89,7 +89,8 @@ def unfinished(sweep: Sweep) -> str:
 
 def evidence(sweep: Sweep) -> str:
     """What stands behind continuity that is called passed."""
-    return f"{search_of(sweep).boundaries} boundaries located to neighbouring floats"
+    found = f"{search_of(sweep).boundaries} boundaries located to neighbouring floats"
+    return found if sweep.program.together else f"{found}; steps that no operation shows were not looked for"
 
 
 def _samples(sweep: Sweep) -> Points:

@@ -18,7 +18,9 @@ from stabkit.domain import Argument, Built, Interval, Parameter, Point
 from stabkit.facts.properties import MONOTONE, Property, meant_by
 from stabkit.floats import FORMATS, Format, nearest, neighbours
 from stabkit.program import Points, Program, count_of, rows_at
+from stabkit.search.joint import Joint
 from stabkit.search.lattice import Lattice
+from stabkit.search.legal import are_legal
 from stabkit.search.points import remoteness
 from stabkit.target import Target
 
@@ -144,7 +146,8 @@ def breach(program: Program, fact: Property, arrangement: Arrangement) -> Breach
     if got.shape != other.shape:
         return Breach(got, got, torch.full_like(got, -math.inf))
     excess = _violation(fact, arrangement, got, other, program.form)
-    excess = torch.where(arrangement.legal[:, None], excess, -math.inf)
+    legal = arrangement.legal & _jointly_legal(program, arrangement)
+    excess = torch.where(legal[:, None], excess, -math.inf)
     if fact.is_bound:
         return Breach(got, other, torch.where(excess > 0, math.inf, -math.inf))
     u, least = program.form.unit_roundoff, program.form.smallest_subnormal
@@ -161,6 +164,16 @@ def breach(program: Program, fact: Property, arrangement: Arrangement) -> Breach
         finite = (got.isfinite() & other.isfinite())[suspects]  # where one is not, nothing explains it
         chosen[suspects] = torch.where(finite, lost, bits[suspects])
     return Breach(got, other, chosen)
+
+
+def _jointly_legal(program: Program, arrangement: Arrangement) -> Tensor:
+    """Which samples [N] are legal on both sides where domains name other arguments."""
+    arguments, form = program.target.arguments, program.form
+    legal = torch.ones_like(arrangement.legal)
+    if Joint(arguments, form).is_dependent:
+        for side in (arrangement.here, arrangement.there):
+            legal &= torch.ones_like(legal) if side is None else are_legal(side, arguments, form)
+    return legal
 
 
 def _violation(fact: Property, arrangement: Arrangement, got: Tensor, other: Tensor, form: Format) -> Tensor:

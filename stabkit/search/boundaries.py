@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stabkit.dependence import names_in
 from stabkit.domain import Interval
 from stabkit.program import Points, Program, count_of, rows_at
 from stabkit.search.lines import COARSE, FINE, Lines, Reading, Spot, at_value_ranks
@@ -65,7 +66,9 @@ def _rest(points: Points, row: int, spot: Spot) -> tuple[object, ...]:
 
 def _spots(program: Program) -> list[Spot]:
     """The numbers that may move, the first of every argument first."""
-    moving = [a for a in program.target.arguments if isinstance(a.domain, Interval)]
+    arguments = program.target.arguments
+    bounds = {name for a in arguments for name in names_in(a.domain)}  # they may not pass what they bound
+    moving = [a for a in arguments if isinstance(a.domain, Interval) and a.name not in bounds]
     each = [[Spot(a, k) for k in range(min(_size(a.shape), MOST_SPOTS))] for a in moving]
     turns = in_turns([[i * MOST_SPOTS + k for k in range(len(row))] for i, row in enumerate(each)])
     return [each[n // MOST_SPOTS][n % MOST_SPOTS] for n in turns][:MOST_SPOTS]

@@ -23,7 +23,7 @@ BETWEEN = 15  # points of a finer grid
 ROUNDS = 3  # of grids: after powers of four two finer ones tell about three digits
 FINEST = 8  # bits of the significand that an end is told to
 MOST_AXES = 6
-VARIED = (0.0, 1.0, -1.0, 0.3, -50.0, 1e4)  # of which the legal ones, and the ends of the domain, must all fail
+VARIED = (0.0, 1.0, -1.0, 0.3, -50.0, 10.0, 1e4)  # of which the legal ones, and the ends of the domain, must all fail
 FEWEST_VARIED = 3
 MOST_DISCRETE = 4
 

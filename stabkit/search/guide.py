@@ -237,7 +237,7 @@ def _led(guide: _Guide, moving: Sequence[Site]) -> Led:
 
 def _around(row: Points, guide: _Guide) -> list[Points]:
     """A sample with every number moved by one float, up and down."""
-    moved = [{n: neighbours(x, side) if x.is_floating_point() else x for n, x in row.items()} for side in (-1, 1)]
+    moved = [{n: neighbours(x, side) if n in guide.lattices else x for n, x in row.items()} for side in (-1, 1)]
     return [moved_inside(points, guide.arguments, guide.form) for points in moved]
 
 
