@@ -3,8 +3,8 @@
 With u the unit roundoff and C the conditioning of the number, *excess bits* are log2(|error| / max(u(|truth| + C),
 smallest subnormal)). Up to 4 pass, unless the target's tolerance says otherwise. Beyond, it is a warning; an error if
 more than half the significand is still lost after the natural scale has been added: u S for a value (S = 1 nat),
-u max(S, |value|)/|x| for a slope by x. A slope that has lost no bit once u S/max(1, |x|) has been added is a note: moving
-x by 1, or by its own size, makes a difference below the rounding of one natural scale.
+u max(S, |value|)/|x| for a slope by x. A slope that has lost no bit once u S/max(1, |x|) has been added is a note:
+moving x by 1, or by its own size, makes a difference below the rounding of one natural scale.
 """
 
 from __future__ import annotations

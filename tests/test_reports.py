@@ -120,7 +120,8 @@ def test_how_far_it_goes_is_one_line_of_80_columns_in_text_markdown_and_html() -
     said = reach_words(far)
     assert said == (
         "seen to fail for x from -30 to -17.3, every s[0] (one at a time); "
-        "y, mean_of_the_posterior and label seem not to matter; no gradient by x at 12.3% of the floats, alive at x=-17.3"
+        "y, mean_of_the_posterior and label seem not to matter; "
+        "no gradient by x at 12.3% of the floats, alive at x=-17.3"
     )
     shown = full(result(target("m:f", far)))
     lines = [line for line in shown if line.startswith("      seen to fail for") or line.startswith("        ")]
