@@ -1,6 +1,7 @@
 # make audit   audit PyTorch's own Gaussian code and the common scale parameterizations; writes stability-report.html
-# make test    everything that must hold before a change lands: lint, types, tests with coverage, the built wheel
+# make test    everything that must hold before a change lands: lint, types, tests, the built wheel
 # make lint    ruff and mypy alone
+# make coverage  the tests with line coverage, which slows them
 #
 # All work in .venv, which they create. An installed torch of $(PYTHON) is reused; otherwise pip installs the
 # pinned one. pip's own settings (PIP_FIND_LINKS, PIP_INDEX_URL, pip.conf) are honoured.
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 STAGED := .staged
 FOLDERS := stabkit reference suites reports tests
 
-.PHONY: audit test lint tests wheel clean
+.PHONY: audit test lint tests coverage wheel clean
 
 audit: $(READY)
 	$(BIN)/stabkit audit zoo:pytorch zoo:gaussian --report html --exit-zero
@@ -28,6 +29,9 @@ lint: $(READY)
 	cd $(STAGED) && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" -p stabkit
 
 tests: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+coverage: $(READY)
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 wheel: $(READY)

@@ -34,7 +34,7 @@ REACHED = 1.0  # binades
 TOLD, GROWING_FAST = ("zero", "one", "equality", "a switch"), ("exp", "exp2", "expm1", "pow", "square", "sinh", "cosh")
 CROWD, MIXED = 1024, 2048  # of all candidates that are kept, and mixtures of the nearest ones
 LAID_AGAIN = 40  # times at most
-MOST_LOOKS = 64  # runs of many samples
+MOST_LOOKS = 40  # runs of many samples
 
 
 @dataclass(frozen=True)
