@@ -88,7 +88,8 @@ def test_a_stable_form_of_the_zoo_passes_every_claim_with_nothing_unresolved(nam
     result = swept(Target(name, spec.function, spec.parameters, 9, spec.definition, spec.constants), dtype)
     assert failed_claims(result) == {}
     assert all(j.kind.value != "unresolved" for j in result.judgements)
-    assert result.certified >= (400 if dtype == "float64" else 0.99 * result.run)
+    # the search goes on where enclosures are widest, next to kinks, so that less than all is proved
+    assert result.certified >= (400 if dtype == "float64" else 0.9 * result.run)
 
 
 @each_dtype
