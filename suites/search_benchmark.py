@@ -85,7 +85,7 @@ def _in_a_process(fault: Fault, tool: str, limit: float, seed: int) -> dict[str,
 
 def said_here(fault: Fault, tool: str, limit: float, seed: int) -> str:
     """A search in this process, as one line of JSON."""
-    _load(fault, tool)
+    _load(tool)
     started = time.perf_counter()
     hunt = hunt_for(fault, tool, limit, seed)
     in_time = hunt.found is not None and hunt.found <= limit
@@ -94,12 +94,11 @@ def said_here(fault: Fault, tool: str, limit: float, seed: int) -> str:
     return json.dumps({"found": hunt.found if in_time else None, "tried": hunt.tried, "took": took, "witness": witness})
 
 
-def _load(fault: Fault, tool: str) -> None:
+def _load(tool: str) -> None:
     """What is loaded or set up at first use and then never again, by torch and by the other tool."""
     x = torch.ones(1, requires_grad=True)
     torch.autograd.grad(x * 1, x, torch.ones(1))
-    if fault.alone:
-        importlib.import_module("torch._dynamo")  # by every dispatch mode; workers of an audit have it from the start
+    importlib.import_module("torch._dynamo")  # by every dispatch mode; workers of an audit have it from the start
     if tool == THEIRS:
         from hypothesis import given, settings
         from hypothesis import strategies as st
